@@ -1,0 +1,40 @@
+/*
+ * auth/users.h - users.db: accounts without passwords. One record a user, key "local@domain" in lower case, replaced whole by rename.
+ */
+#ifndef AUTH_USERS_H
+#define AUTH_USERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct users;                                                         /* the open table */
+
+enum { USER_DISABLED = 1, USER_NO_RELAY = 2 };
+
+struct user {
+	struct slice name;                                            /* local@domain */
+	struct slice hash;                                            /* crypt(3) text, yescrypt */
+	struct slice scram;                                           /* SCRAM-SHA-256 verifier: "iterations:salt:StoredKey:ServerKey", base64 */
+	uint64_t quota_storage, quota_messages;                       /* 0: the setting's default */
+	unsigned flags;
+};
+
+/* Readers (fronts check recipients, auth processes verify). Opens again when the file was replaced; a missing file is an empty table. */
+int users_open(struct users **u_out, const char *db_path, struct err *e) WARN_UNUSED;
+void users_close(struct users **u);
+/* 1 found, 0 no such user, -1 error. Everything in *out lives in the arena. */
+int users_get(struct users *u, struct slice name, struct arena *a, struct user *out, struct err *e) WARN_UNUSED;
+int users_each(struct users *u, int (*fn)(void *ctx, const struct user *user), void *ctx, struct err *e);
+
+/* The command's side: change under a lock file, all by rename. password: at most LIMIT_PASSWORD octets, prepared by SASLprep where it is UTF-8. */
+int users_set(const char *db_path, const struct user *user, struct err *e) WARN_UNUSED;
+int users_delete(const char *db_path, struct slice name, struct err *e) WARN_UNUSED;
+int users_hash_password(struct slice password, struct arena *a, struct user *user, struct err *e) WARN_UNUSED;   /* fills hash and scram */
+
+/* "u1" -> "u1@default_domain", lower case, checked: one @, no '/', no control octets, not "..". -1: not a user name. */
+int users_canonical(struct slice login, const char *default_domain, struct arena *a, struct slice *name_out) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,13 @@
+/*
+ * base/attr.h - the compiler attributes we use, by name.
+ */
+#ifndef BASE_ATTR_H
+#define BASE_ATTR_H
+
+#define PRINTF_LIKE(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
+#define WARN_UNUSED __attribute__((warn_unused_result))
+#define NORETURN __attribute__((noreturn))
+#define UNUSED __attribute__((unused))
+#define PURE __attribute__((pure))
+
+#endif

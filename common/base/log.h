@@ -1,0 +1,30 @@
+/*
+ * base/log.h - one line an event, in the shape of DESIGN.md section 11.
+ *
+ * The sink is one of the two file-scope variables of the tree. Lines go to syslog (facility mail), to journald's native socket,
+ * or to a file descriptor. Control octets and non-UTF-8 octets in any argument are escaped as \xHH, so a peer can't forge a line.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
+
+/* where: "syslog", "journal", "stderr", or a path, which is appended to (kept open; safe among processes by O_APPEND). */
+int log_open(const char *where, enum log_level level, struct err *e);
+void log_name(const char *process);                                   /* "posthouse/smtpd": printed as posthouse/smtpd[pid] */
+const char *log_process_name(void);
+void log_close(void);
+void log_reopen(void);                                                /* SIGHUP, logrotate: paths only */
+
+void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* someone must act */
+void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* odd, but we go on */
+void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* the story of mail and logins */
+void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+NORETURN void log_fatal(const char *fmt, ...) PRINTF_LIKE(1, 2);      /* log_error, then exit(1) */
+
+#endif

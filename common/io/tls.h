@@ -1,0 +1,36 @@
+/*
+ * io/tls.h - TLS contexts (OpenSSL 3): TLS 1.2 and 1.3, no renegotiation, no compression, server cipher order left to OpenSSL's level 2.
+ *
+ * A context is shared by all connections made with it and is reference counted, so a reload can swap it under live ones.
+ */
+#ifndef IO_TLS_H
+#define IO_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct tls_ctx;
+
+/* alpn: "smtp", "pop3", "imap" (RFC 7301 names); a client that offers only others gets the alert (ALPACA, CVE-2021-3618).
+   Reads both files now, so it works before the sandbox closes; checks that key and certificate belong together. */
+int tls_server_ctx(struct tls_ctx **ctx_out, const char *cert_file, const char *key_file, const char *alpn, struct err *e);
+
+/* verify: check the peer's chain and name (system store, or ca_file when not NULL); otherwise opportunistic. */
+int tls_client_ctx(struct tls_ctx **ctx_out, bool verify, const char *ca_file, struct err *e);
+
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
+void tls_ctx_unref(struct tls_ctx **ctx);
+SSL *tls_new(struct tls_ctx *ctx, int fd, const char *peer_name);     /* peer_name: SNI and name check of a client, NULL for a server */
+
+/* For the log and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256. Static or SSL-owned strings. */
+struct tls_info { const char *version, *cipher; int bits; };
+struct tls_info tls_describe(SSL *ssl);
+
+/* Channel binding for SCRAM -PLUS: tls-exporter (RFC 9266) on TLS 1.3, tls-unique (RFC 5929) on TLS 1.2, tls-server-end-point on either.
+   type is one of those names; appends the binding's octets. -1: not to be had on this connection. */
+int tls_channel_binding(SSL *ssl, const char *type, struct buf *out) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * serve/super.h - the supervisor: opens listening sockets, forks the processes of a table, connects them, restarts what dies.
+ *
+ * It parses nothing from the network. Every child gets (1) the listening sockets of its row, (2) a control channel, over which the
+ * supervisor sends a link - one end of a fresh SOCK_SEQPACKET pair - for every process that its row talks to, again whenever either end
+ * was restarted. So no process needs connect(2) to reach another one, and none can reach one that it has no business with.
+ *
+ * Restart: at once the first time, then with a pause that doubles from 100 ms to 30 s and forgets after a minute of health.
+ * SIGHUP (or `posthouse reload`): reads the settings anew; broken ones change nothing and are logged; good ones start a new generation of every
+ * process, and the old one is told to retire: fronts finish their sessions, the others finish what they hold. SIGTERM: all retire, 10 s, then KILL.
+ * sd_notify READY=1 when every process of the table has said proc_ready(). LISTEN_FDS sockets are matched by LISTEN_FDNAMES.
+ */
+#ifndef SERVE_SUPER_H
+#define SERVE_SUPER_H
+
+#include "conf/settings.h"
+#include "io/chan.h"
+#include "io/loop.h"
+
+struct proc;                                                          /* this process, seen from inside */
+
+struct proc_listener {
+	const char *name;                                             /* "smtp", "imaps": systemd's FileDescriptorName, ports file */
+	int kind;                                                     /* the daemon's own enum, handed to the process */
+};
+
+enum proc_user { PROC_AS_POSTHOUSE, PROC_AS_ROOT };                   /* root only when the supervisor is root and settings ask */
+
+struct proc_row {
+	const char *role;                                             /* "front": log name posthouse/smtpd-front is printed as conf'd below */
+	const char *log_name;                                         /* "smtpd", "queue", "client": posthouse/<log_name>[pid] (DESIGN.md 11) */
+	unsigned (*count)(const struct settings *s);                  /* how many; 0 leaves the role out */
+	enum proc_user user;
+	bool listens;                                                 /* gets the listening sockets of the daemon */
+	const char *talks_to;                                         /* roles, blank separated: "auth queue" */
+	void (*run)(struct proc *p);                                  /* never returns before loop_stop() */
+};
+
+struct super_listener {
+	const char *name;                                             /* as above */
+	int kind;
+	const char *(*addrs)(const struct settings *s);               /* setting: blank-separated "ADDR:PORT" or "[v6]:PORT" or "/path"; "" is off */
+};
+
+struct daemon_table {
+	const char *name;                                             /* "smtpd" */
+	const struct super_listener *listeners;
+	size_t n_listeners;
+	const struct proc_row *rows;
+	size_t n_rows;
+};
+
+/* The whole of a daemon's main(): options (-C file, -f foreground, -T test settings), settings, sockets, children, until the end. */
+int super_main(const struct daemon_table *t, int argc, char **argv);
+
+/* From inside a process: */
+struct loop *proc_loop(struct proc *p);
+const struct settings *proc_settings(const struct proc *p);
+unsigned proc_index(const struct proc *p);                            /* 0.. among those of its row */
+unsigned proc_generation(const struct proc *p);                       /* counts reloads */
+
+struct proc_socket { int fd; int kind; const char *name; };
+size_t proc_sockets(const struct proc *p, const struct proc_socket **socks_out);
+
+struct proc_events {
+	/* A link to process `index` of `role` is there (fd: make a chan of it). An older one to the same process is dead or about to be. */
+	void (*on_link)(void *ctx, const char *role, unsigned index, int fd);
+	/* Finish what you hold, take nothing new, then call loop_stop(). */
+	void (*on_retire)(void *ctx);
+};
+/* Registers the events; earlier links are delivered from the loop. Call before proc_ready(). */
+void proc_start(struct proc *p, const struct proc_events *ev, void *ctx);
+void proc_ready(struct proc *p);                                      /* tells the supervisor; call after sandbox_enter() */
+
+#endif
