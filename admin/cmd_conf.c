@@ -1,0 +1,99 @@
+/*
+ * admin/cmd_conf.c - `posthouse conf` and `posthouse check`: the settings as they are, where they differ, and what each one means.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "admin/commands.h"
+#include "admin/tables.h"
+#include "conf/conf.h"
+
+static int print_buf(struct buf *b)
+{
+	fwrite(b->p, 1, b->len, stdout);
+	buf_done(b);
+	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+static int no_such_setting(const char *name)
+{
+	return command_fail(EX_USAGE, "no setting '%s'; the nearest name is '%s'", name, conf_nearest(name));
+}
+
+static int print_values(const struct command_env *env)
+{
+	struct buf out;
+
+	buf_init(&out, BUF_UNBOUNDED);
+	for (int i = 1; i < env->argc; i++) {
+		const struct conf_param *p = conf_find(env->argv[i]);
+
+		if (p == NULL) {
+			buf_done(&out);
+			return no_such_setting(env->argv[i]);
+		}
+		buf_putf(&out, "%s = ", p->name);
+		conf_value(env->s, p, &out);
+		buf_putc(&out, '\n');
+	}
+	return print_buf(&out);
+}
+
+static int run_conf(const struct command_env *env)
+{
+	bool changed = env->argc > 1 && strcmp(env->argv[1], "-n") == 0;
+	struct buf out;
+
+	if (env->argc > 1 && !changed)
+		return print_values(env);
+	buf_init(&out, BUF_UNBOUNDED);
+	conf_dump(env->s, changed, &out);
+	return print_buf(&out);
+}
+
+static int run_conf_explain(const struct command_env *env)
+{
+	const struct conf_param *p = env->argc == 2 ? conf_find(env->argv[1]) : NULL;
+	struct buf out;
+
+	if (env->argc != 2)
+		return command_fail(EX_USAGE, "conf explain takes one name of a setting");
+	if (p == NULL)
+		return no_such_setting(env->argv[1]);
+	buf_init(&out, BUF_UNBOUNDED);
+	buf_putf(&out, "%s = ", p->name);
+	conf_value(env->s, p, &out);
+	buf_putf(&out, "%s\ndefault: %s\n", conf_is_default(env->s, p) ? "  (the default)" : "", p->def);
+	if (p->type == CONF_T_CHOICE)
+		buf_putf(&out, "one of: %s\n", p->min);
+	else if (p->min != NULL)
+		buf_putf(&out, "from %s to %s\n", p->min, p->max != NULL ? p->max : "any");
+	buf_putf(&out, "\n%s\n", p->prose);
+	return print_buf(&out);
+}
+
+static int run_check(const struct command_env *env)
+{
+	struct settings *s = NULL;
+	struct buf warnings;
+	struct err e = ERR_INIT;
+	int status = EX_OK;
+
+	buf_init(&warnings, BUF_UNBOUNDED);
+	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0)
+		status = command_fail(EX_CONFIG, "%s", e.text);
+	else
+		printf("%s%s: fine\n", buf_str(&warnings), env->settings_path);
+	conf_free(&s);
+	buf_done(&warnings);
+	return status;
+}
+
+static const struct command rows[] = {
+	{ "conf", run_conf, "[-n | NAME ...]", "Prints all settings with their values, with -n those that differ from the default, or the named ones.", true },
+	{ "conf explain", run_conf_explain, "NAME", "Says what a setting means, its default, its bounds and its value now.", true },
+	{ "check", run_check, "", "Reads the settings and says what is wrong, with file and line. Run it before a reload; the daemons do it themselves too.", false },
+};
+
+const struct command_table cmd_conf_table = { "Settings", rows, sizeof(rows) / sizeof(rows[0]) };

@@ -1,0 +1,44 @@
+/*
+ * admin/cmd_manual.c - prints the bodies of manual pages from the tables that the programs run by, so the two cannot differ.
+ */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "admin/commands.h"
+#include "admin/tables.h"
+#include "conf/conf.h"
+
+static int run_manual_settings(const struct command_env *env)
+{
+	struct buf out;
+
+	(void)env;
+	buf_init(&out, BUF_UNBOUNDED);
+	conf_print_mdoc(&out);
+	fwrite(out.p, 1, out.len, stdout);
+	buf_done(&out);
+	return EX_OK;
+}
+
+static void print_table(const struct command_table *t)
+{
+	printf(".Ss %s\n.Bl -tag -width Ds\n", t->title);
+	for (size_t i = 0; i < t->n; i++)
+		printf(".It Cm %s No %s\n%s\n", t->rows[i].name, t->rows[i].usage, t->rows[i].prose);
+	puts(".El");
+}
+
+static int run_manual_commands(const struct command_env *env)
+{
+	(void)env;
+	for (size_t t = 0; command_tables[t] != NULL; t++)
+		print_table(command_tables[t]);
+	return EX_OK;
+}
+
+static const struct command rows[] = {
+	{ "manual settings", run_manual_settings, "", "Prints the settings in mdoc, for the build of posthouse.conf(5).", false },
+	{ "manual commands", run_manual_commands, "", "Prints this list of commands in mdoc, for the build of posthouse(8).", false },
+};
+
+const struct command_table cmd_manual_table = { "For the build", rows, sizeof(rows) / sizeof(rows[0]) };

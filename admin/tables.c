@@ -1,0 +1,14 @@
+/*
+ * admin/tables.c - every command family and every other name of the program, in the order of the manual page.
+ */
+#include "admin/tables.h"
+
+const struct command_table *const command_tables[] = {
+	&cmd_conf_table,
+	&cmd_manual_table,
+	NULL,
+};
+
+const struct alias_program alias_programs[] = {
+	{ NULL, NULL },
+};

@@ -1,0 +1,12 @@
+/*
+ * admin/tables.h - the tables that the command families export, for admin/tables.c.
+ */
+#ifndef ADMIN_TABLES_H
+#define ADMIN_TABLES_H
+
+#include "admin/commands.h"
+
+extern const struct command_table cmd_conf_table;                     /* admin/cmd_conf.c */
+extern const struct command_table cmd_manual_table;                   /* admin/cmd_manual.c */
+
+#endif
