@@ -25,6 +25,10 @@ struct rcpt {
 	unsigned attempts;
 	int64_t next_try;                                             /* seconds since 1970 */
 	struct slice last_reply;                                      /* "host[addr] said: 451 4.2.0 ..." */
+	/* Set once by the queue, when the recipient was expanded (an accepted one has them empty): */
+	struct slice original;                                        /* the accepted recipient that this one came from, where it differs */
+	struct slice user, folder;                                    /* a mailbox of ours */
+	struct slice next_hop;                                        /* elsewhere; user and next_hop both empty: not yet expanded */
 };
 
 enum { ENV_SMTPUTF8 = 1, ENV_8BITMIME = 2, ENV_RET_HDRS = 4, ENV_RET_FULL = 8, ENV_HELD = 16, ENV_DELAY_TOLD = 32, ENV_REQUIRETLS = 64 };
@@ -43,6 +47,7 @@ struct envelope {
 };
 
 void envelope_put(const struct envelope *env, struct buf *out);
+/* Whole lines only; unknown names are skipped, so that an older version reads a newer one's files. Everything lives in the arena. */
 int envelope_parse(struct slice text, struct arena *a, struct envelope *out, struct err *e) WARN_UNUSED;
 
 #endif

@@ -1,0 +1,13 @@
+/*
+ * deliver/deliver.h - the deliver process: puts messages into mailboxes, nothing else.
+ *
+ * Runs as posthouse, reads the spool, writes the mail directory, hears of work only from the queue. Settings deliver_processes says how many.
+ */
+#ifndef DELIVER_DELIVER_H
+#define DELIVER_DELIVER_H
+
+#include "serve/super.h"
+
+void smtpd_deliver_run(struct proc *p);                               /* body of the role "deliver"; talks to "queue" */
+
+#endif
