@@ -9,5 +9,7 @@
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 #define PURE __attribute__((pure))
+#define AT_START __attribute__((constructor))                          /* runs before main, for what must be drawn once */
+#define TARGET_SSE42 __attribute__((target("sse4.2")))                /* x86-64 only: see base/sys.h */
 
 #endif

@@ -8,6 +8,7 @@
 #define BASE_LOG_H
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 
@@ -15,10 +16,13 @@ enum log_level { LOG_L_ERROR, LOG_L_WARN, LOG_L_INFO, LOG_L_DEBUG };
 
 /* where: "syslog", "journal", "stderr", or a path, which is appended to (kept open; safe among processes by O_APPEND). */
 int log_open(const char *where, enum log_level level, struct err *e);
+int log_open_socket(const char *path, bool journal, struct err *e);   /* the same with a socket elsewhere; level as it was */
 void log_name(const char *process);                                   /* "posthouse/smtpd": printed as posthouse/smtpd[pid] */
 const char *log_process_name(void);
 void log_close(void);
 void log_reopen(void);                                                /* SIGHUP, logrotate: paths only */
+
+void log_escape(struct slice s, struct buf *out);                     /* what every line goes through */
 
 void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);               /* someone must act */
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* odd, but we go on */

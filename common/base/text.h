@@ -17,6 +17,7 @@ void text_hex(struct slice s, struct buf *out);                       /* lower c
 int text_unhex(struct slice s, struct buf *out) WARN_UNUSED;
 
 bool text_is_utf8(struct slice s);                                    /* RFC 3629: no overlongs, no surrogates */
+size_t text_utf8_len(struct slice s);                                 /* octets of the character at the start; 0: none valid there */
 bool text_is_ascii(struct slice s);                                   /* octets 0x01 to 0x7f */
 bool text_has_ctl(struct slice s);                                    /* any octet below 0x20, or 0x7f */
 
