@@ -23,7 +23,7 @@
 
 enum nul { NUL_UNKNOWN, NUL_WITHOUT, NUL_WITH };
 
-struct map_db {
+struct map_bdb_file {
 	struct map base;
 	DB *db;                                                       /* NULL: the file is not there */
 	int fd;                                                       /* carries the locks */
@@ -31,9 +31,9 @@ struct map_db {
 	enum nul nul;
 };
 
-static struct map_db *self(struct map *m)
+static struct map_bdb_file *self(struct map *m)
 {
-	return (struct map_db *)(void *)m;
+	return (struct map_bdb_file *)(void *)m;
 }
 
 static int lock_once(int fd)
@@ -68,7 +68,7 @@ static void unlock(int fd)
 	flock(fd, LOCK_UN);
 }
 
-static void db_drop(struct map_db *d)
+static void db_drop(struct map_bdb_file *d)
 {
 	if (d->db != NULL)
 		d->db->close(d->db, DB_NOSYNC);
@@ -87,7 +87,7 @@ static bool db_is_file(DB *db, int fd)
 }
 
 /* On success the lock is held. 1: open, 0: no file, -1: error. */
-static int db_load_once(struct map_db *d, struct err *e)
+static int db_load_once(struct map_bdb_file *d, struct err *e)
 {
 	int rc;
 
@@ -107,7 +107,7 @@ static int db_load_once(struct map_db *d, struct err *e)
 	return map_bdb_err(e, rc, d->base.path);
 }
 
-static int db_load(struct map_db *d, struct err *e)
+static int db_load(struct map_bdb_file *d, struct err *e)
 {
 	for (int i = 0; i < 3; i++) {
 		db_drop(d);
@@ -123,7 +123,7 @@ static int db_load(struct map_db *d, struct err *e)
 }
 
 /* 1: open, current and locked; 0: no file; -1: error. */
-static int db_begin(struct map_db *d, struct err *e)
+static int db_begin(struct map_bdb_file *d, struct err *e)
 {
 	struct stat now;
 
@@ -142,13 +142,13 @@ static int db_begin(struct map_db *d, struct err *e)
 	return db_load(d, e);
 }
 
-static void db_end(struct map_db *d)
+static void db_end(struct map_bdb_file *d)
 {
 	if (d->fd >= 0)
 		unlock(d->fd);
 }
 
-static int db_lookup(struct map_db *d, struct slice key, bool with_nul, struct arena *a, struct slice *value_out, struct err *e)
+static int db_lookup(struct map_bdb_file *d, struct slice key, bool with_nul, struct arena *a, struct slice *value_out, struct err *e)
 {
 	DBT k = map_bdb_dbt(key), v;
 	int rc;
@@ -170,7 +170,7 @@ static int db_lookup(struct map_db *d, struct slice key, bool with_nul, struct a
 
 static int db_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e)
 {
-	struct map_db *d = self(m);
+	struct map_bdb_file *d = self(m);
 	struct slice own = arena_dup(a, key);                             /* with its NUL behind */
 	int rc = db_begin(d, e);
 
@@ -205,7 +205,7 @@ static struct slice without_nul(const DBT *t)
 
 static int db_each(struct map *m, int (*fn)(void *ctx, struct slice key, struct slice value), void *ctx, struct err *e)
 {
-	struct map_db *d = self(m);
+	struct map_bdb_file *d = self(m);
 	DBC *cur = NULL;
 	DBT k, v;
 	int rc = db_begin(d, e), stop = 0;
@@ -256,7 +256,7 @@ int map_db_open(struct map **m_out, const char *path, struct err *e)
 
 	if (name == NULL)
 		abort();
-	struct map_db *d = map_impl_new(sizeof(*d), &db_ops, name);
+	struct map_bdb_file *d = map_impl_new(sizeof(*d), &db_ops, name);
 	free(name);
 	d->fd = -1;
 	struct map *m = &d->base;

@@ -90,8 +90,8 @@ static int load_memory(struct map_source *s, bool image_is_older, struct err *e)
 
 	if (map_mem_open(&m, s->base.path, s->kind, e) != 0)
 		return -1;
-	if (image_is_older)
-		(void)map_compile(s->base.path, s->kind, s->image, MAP_DB_HASH, NULL);
+	if (image_is_older && map_compile(s->base.path, s->kind, s->image, MAP_DB_HASH, NULL) != 0)
+		s->image_seen = (struct stat){ 0 };                       /* the next program that may write here makes it */
 	use(s, m);
 	memcpy(s->base.warning, m->warning, sizeof(s->base.warning));
 	return 0;

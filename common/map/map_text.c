@@ -30,7 +30,7 @@ static struct slice without_comment(enum map_text kind, struct slice line)
 
 static bool goes_on(struct slice rest)
 {
-	return rest.n > 0 && ascii_is_blank(rest.p[0]);
+	return rest.n > 0 && (ascii_is_blank(rest.p[0]) || rest.p[0] == '#');
 }
 
 void map_text_start(struct map_text_reader *r, enum map_text kind, struct slice text)
