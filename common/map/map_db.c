@@ -29,6 +29,7 @@ struct map_bdb_file {
 	int fd;                                                       /* carries the locks */
 	struct stat seen;
 	enum nul nul;
+	bool damaged;                                                 /* as `seen`: not opened again until the file changes, the library leaks then */
 };
 
 static struct map_bdb_file *self(struct map *m)
@@ -100,7 +101,9 @@ static int db_load_once(struct map_bdb_file *d, struct err *e)
 		return -1;
 	d->db = map_bdb_new();
 	rc = d->db->open(d->db, NULL, d->base.path, NULL, DB_UNKNOWN, DB_RDONLY | DB_NOMMAP, 0);
-	if (rc == 0 && db_is_file(d->db, d->fd) && fstat(d->fd, &d->seen) == 0)
+	if (fstat(d->fd, &d->seen) != 0)
+		return err_set(e, ERR_TEMP, errno, "database %s", d->base.path);
+	if (rc == 0 && db_is_file(d->db, d->fd))
 		return 1;
 	if (rc == 0)
 		return err_set(e, ERR_TEMP, 0, "database %s was replaced while it was opened", d->base.path);
@@ -111,15 +114,22 @@ static int db_load(struct map_bdb_file *d, struct err *e)
 {
 	for (int i = 0; i < 3; i++) {
 		db_drop(d);
+		memset(&d->seen, 0, sizeof(d->seen));
 		int rc = db_load_once(d, e);
 		if (rc >= 0) {
+			d->damaged = false;
 			d->base.generation++;
 			return rc;
 		}
 	}
+	d->damaged = d->db != NULL;
 	db_drop(d);
-	memset(&d->seen, 0, sizeof(d->seen));
 	return -1;
+}
+
+static int damaged(struct map_bdb_file *d, struct err *e)
+{
+	return err_set(e, ERR_TEMP, 0, "database %s is damaged: build it anew", d->base.path);
 }
 
 /* 1: open, current and locked; 0: no file; -1: error. */
@@ -129,7 +139,10 @@ static int db_begin(struct map_bdb_file *d, struct err *e)
 
 	if (d->db != NULL && lock_shared(d->fd, d->base.path, e) != 0)
 		return -1;
-	if (!map_impl_changed(d->base.path, &d->seen, &now))
+	bool changed = map_impl_changed(d->base.path, &d->seen, &now);
+	if (!changed && d->damaged)
+		return damaged(d, e);
+	if (!changed)
 		return d->db != NULL ? 1 : 0;
 	if (now.st_ino == 0) {                                            /* removed: what we hold is still whole */
 		if (d->db != NULL)
@@ -158,8 +171,12 @@ static int db_lookup(struct map_bdb_file *d, struct slice key, bool with_nul, st
 	rc = d->db->get(d->db, NULL, &k, &v, 0);
 	if (rc == DB_NOTFOUND)
 		return 0;
-	if (rc != 0)
-		return map_bdb_err(e, rc, d->base.path);
+	if (rc != 0) {
+		d->damaged = true;
+		map_bdb_err(e, rc, d->base.path);
+		db_drop(d);
+		return -1;
+	}
 	struct slice value = slice_mem(v.data, v.size);
 	if (value.n && value.p[value.n - 1] == '\0')
 		value.n--;

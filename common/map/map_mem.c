@@ -63,10 +63,10 @@ static void content_free(struct content *c)
 static struct slice folded_key(struct load *l, unsigned line, struct slice key)
 {
 	if (key.n > 1 && key.p[key.n - 1] == '.') {
-		key.n--;
 		if (l->c->hint[0] == '\0')
 			snprintf(l->c->hint, sizeof(l->c->hint), "%.100s:%u: the trailing dot of '%.*s' is not wanted and was dropped",
 			    map_impl_base(l->path), line, SLICE_FMT(slice_head(key, 60)));
+		key.n--;
 	}
 	char *p = arena_alloc(l->c->arena, key.n + 1);
 

@@ -30,11 +30,12 @@ static struct map_source *self(struct map *m)
 	return (struct map_source *)(void *)m;
 }
 
+/* Equal counts as older: file times move in steps of some milliseconds. */
 static bool older(const struct stat *image, const struct stat *text)
 {
 	if (image->st_mtim.tv_sec != text->st_mtim.tv_sec)
 		return image->st_mtim.tv_sec < text->st_mtim.tv_sec;
-	return image->st_mtim.tv_nsec < text->st_mtim.tv_nsec;
+	return image->st_mtim.tv_nsec <= text->st_mtim.tv_nsec;
 }
 
 struct image_load {
