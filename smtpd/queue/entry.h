@@ -19,6 +19,7 @@ enum entry_state {
 };
 
 struct entry;
+/* Starts a thread: call it after sandbox_enter(), which needs SANDBOX_THREADS and spool/large to write. */
 struct entry *entry_new(struct loop *l, const struct settings *s);
 void entry_free(struct entry **q);
 void entry_link(struct entry *q, int fd);                             /* a (new) link to the queue process; takes over fd */

@@ -1,0 +1,17 @@
+/*
+ * queue/flusher.h - one thread for what blocks in the device: write, fdatasync, syncfs. The only threads of the product are these.
+ *
+ * One job at a time: work() runs in the thread and may touch nothing that the loop touches until done() runs in the loop.
+ */
+#ifndef QUEUE_FLUSHER_H
+#define QUEUE_FLUSHER_H
+
+#include "io/loop.h"
+
+struct flusher;
+struct flusher *flusher_new(struct loop *l);
+void flusher_free(struct flusher **f);                                /* waits for a running job; its done() is not called */
+bool flusher_is_busy(const struct flusher *f);                        /* until done() was called */
+void flusher_start(struct flusher *f, void (*work)(void *ctx), void (*done)(void *ctx), void *ctx);   /* must not be busy */
+
+#endif
