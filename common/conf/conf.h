@@ -8,13 +8,14 @@
 #define CONF_CONF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 
-struct settings;
+#include "conf/settings.h"
 
 enum conf_type { CONF_T_STRING, CONF_T_LIST, CONF_T_BOOL, CONF_T_NUMBER, CONF_T_SECS, CONF_T_SIZE, CONF_T_CHOICE };
 
@@ -51,13 +52,17 @@ struct conf_table {
 };
 extern const struct conf_table *const conf_tables[];                  /* NULL-terminated: all of conf/rows_*.c */
 
-/* Reads path (NULL: defaults alone), then "name=value" overrides (NULL-terminated list, may be NULL). Expands $name and ${name}.
-   The result lives in its own arena; conf_free() ends it. Every error names file:line. Warnings (deprecated forms) go to *warnings. */
+/*
+ * Reads path (NULL: defaults alone), then "name=value" overrides (NULL-terminated list, may be NULL). Expands $name and ${name}; $$ is a dollar sign.
+ * Besides settings, $system_hostname, $settings_directory and $parent_domain (of myhostname) are known: the defaults stand on them.
+ * The result lives in its own arena; conf_free() ends it. Every error names file:line. Warnings, a line each, go to *warnings (may be NULL).
+ */
 int conf_load(struct settings **s_out, const char *path, const char *const *overrides, struct buf *warnings, struct err *e);
 void conf_free(struct settings **s);
 
+const struct conf_param *conf_next(const struct conf_param *p);       /* walks all rows: NULL starts, NULL ends */
 const struct conf_param *conf_find(const char *name);
-const char *conf_nearest(const char *name);                           /* the name that was probably meant */
+const char *conf_nearest(const char *name);                           /* the name that was probably meant; never NULL */
 void conf_value(const struct settings *s, const struct conf_param *p, struct buf *out);   /* as one would write it */
 bool conf_is_default(const struct settings *s, const struct conf_param *p);
 void conf_dump(const struct settings *s, bool only_changed, struct buf *out);

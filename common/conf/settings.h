@@ -12,7 +12,9 @@ struct arena;
 
 struct settings {
 	struct arena *arena;                                          /* owns all of it */
-	const char *path;                                             /* the file it came from, for messages */
+	const char *path;                                             /* the file it came from, for messages; "" when there was none */
+	const char *settings_directory;                               /* where that file is, absolute */
+	const char *system_hostname;                                  /* gethostname(2) at load */
 
 	/* rows_site.c: who and where we are */
 	const char *myhostname;                                       /* default: the machine's name */

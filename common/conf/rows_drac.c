@@ -1,0 +1,46 @@
+/*
+ * conf/rows_drac.c - relaying after a POP3 or IMAP login: dracd, and those who ask it.
+ */
+#include "conf/tables.h"
+
+static const struct conf_param rows[] = {
+	CONF_BOOL(drac, "yes",
+	    "Whether a POP3 or IMAP login lets its address send mail for drac_lifetime. With no, pop3d and imapd tell dracd nothing and smtpd asks nothing."),
+	CONF_STRING(drac_socket, "$runtime_directory/dracd.sock",
+	    "The local socket of dracd, where our own daemons speak version 3 of the protocol."),
+	CONF_LIST(listen_drac_udp, "127.0.0.1:0 [::1]:0",
+	    "Where versions 1 and 2 are served by UDP, as ADDRESS:PORT. Port 0 takes a free one, which rpcbind tells to those who ask."),
+	CONF_LIST(listen_drac_tcp, "127.0.0.1:0 [::1]:0",
+	    "The same by TCP."),
+	CONF_LIST(listen_drac_tls, "",
+	    "Where version 3 is served to other hosts by TLS with certificates on both sides. Empty for nowhere."),
+	CONF_BOOL(drac_rpcbind, "yes",
+	    "Whether dracd registers with rpcbind, which old clients ask for its port. It runs on without where there is no rpcbind."),
+	CONF_STRING(drac_table, "$state_directory/dracd.db",
+	    "The table for other programs: a Berkeley DB btree with the address as key and the expiry in seconds since 1970 as value."),
+	CONF_STRING(drac_allow, "dracd.allow",
+	    "The file in config_directory that says who may register addresses: lines of NETMASK ADDRESS as before, or of ADDRESS/BITS. "
+	    "Without the file only this machine may."),
+	CONF_LIST(drac_never, "0.0.0.0/8 224.0.0.0/3 ::/128 fe80::/10 ff00::/8",
+	    "Addresses that no login opens, such as those of proxies and web mail, behind which many people sit."),
+	CONF_LIST(drac_trust_v1, "",
+	    "Callers, by address, whose registrations in versions 1 and 2 count although these versions name no user. "
+	    "With them the sender's address can not be checked; 127.0.0.1 is what an old poppassd or courier patch needs."),
+	CONF_BOOL(drac_match_sender, "yes",
+	    "Whether a DRAC entry opens relaying only for the sender addresses of the user who logged in. "
+	    "With no any sender may, as with sendmail of old, and smtpd reads drac_table when dracd does not answer."),
+	CONF_SECS(drac_lifetime, "30m", "1s", "1d",
+	    "How long an address may send after the login. Each new login, and an open IMAP session, begins it anew; sending does not."),
+	CONF_SECS(drac_max_age, "8h", "1s", "7d",
+	    "The longest that one login can count, however often it is renewed by activity. It can not be less than drac_lifetime."),
+	CONF_NUMBER(drac_users_per_address, "8", "1", "1000",
+	    "How many users may vouch for one address. With more of them it is taken for a shared one and no longer opened."),
+	CONF_NUMBER(drac_addresses_per_user, "8", "1", "1000",
+	    "How many addresses one user may have open."),
+	CONF_LIST(drac_peers, "",
+	    "Other dracd hosts, as HOST:PORT, whose entries are taken over by TLS. Empty for none."),
+	CONF_LIST(drac_ipv6_keys, "plain",
+	    "The spellings of IPv6 addresses in drac_table: plain, sendmail, exim, exim-net. Give all that its readers need."),
+};
+
+const struct conf_table conf_drac_table = CONF_TABLE("Relaying after a login (DRAC)", rows);

@@ -1,0 +1,45 @@
+/*
+ * conf/rows_site.c - who and where we are.
+ */
+#include "conf/tables.h"
+
+static const struct conf_param rows[] = {
+	CONF_STRING(myhostname, "$system_hostname",
+	    "The full name of this machine. It stands in greetings, in HELO, in Received lines and in the names of delivered files."),
+	CONF_STRING(mydomain, "$parent_domain",
+	    "The domain of the office. The default is myhostname without its first label, where at least two labels remain."),
+	CONF_STRING(myorigin, "$mydomain",
+	    "The domain that is added to an address without one, as in mail that programs on this machine send from root."),
+	CONF_STRING(mail_owner, "posthouse",
+	    "The user that every process runs as after a start by root. A start by any other user stays with that user, and this is not read."),
+	CONF_STRING(config_directory, "$settings_directory",
+	    "Where maps, certificates and users.db are looked for when their names are not absolute. The default is the directory of the settings file."),
+	CONF_STRING(state_directory, PATH_STATE,
+	    "Where everything lies that must survive a restart: mail, the queue and the DRAC table."),
+	CONF_STRING(runtime_directory, PATH_RUN,
+	    "Where sockets and process ids lie. It may be empty at each boot."),
+	CONF_STRING(mail_directory, "$state_directory/mail",
+	    "The mailboxes, one Maildir for each user: DOMAIN/LOCALPART below this directory."),
+	CONF_STRING(spool_directory, "$state_directory/spool",
+	    "The queue. It should be on the same file system as mail_directory, so that one flush covers both."),
+	CONF_STRING(users_db, "$config_directory/users.db",
+	    "The accounts that the posthouse user commands manage: hashes of passwords, never passwords, and quotas."),
+	CONF_STRING(log_target, "syslog",
+	    "Where log lines go: syslog (facility mail), journal (with fields), stderr, or the path of a file that is appended to."),
+	CONF_CHOICE(log_level, "info", "error warn info debug",
+	    "How much is logged. The story of each message and each login needs info."),
+	CONF_STRING(tls_cert_file, "$config_directory/cert.pem",
+	    "The certificate in PEM, followed by the intermediate ones. When the file is missing TLS is not offered, and nobody but plaintext_login_from can log in."),
+	CONF_STRING(tls_key_file, "$config_directory/key.pem",
+	    "The private key of the certificate, in PEM and without a pass phrase. Only mail_owner should be able to read it."),
+	CONF_STRING(tls_ca_file, "",
+	    "The authorities, in PEM, that the certificates of other servers are checked with. Empty means those of the system."),
+	CONF_NUMBER(front_processes, "0", "0", "256",
+	    "How many processes of each daemon speak with clients. 0 means one for each processor core."),
+	CONF_STRING(resolv_conf, "/etc/resolv.conf",
+	    "The file that names the DNS servers to ask."),
+	CONF_STRING(dns_server, "",
+	    "One DNS server as ADDRESS@PORT, asked instead of those in resolv_conf. Empty for none."),
+};
+
+const struct conf_table conf_site_table = CONF_TABLE("Who and where we are", rows);
