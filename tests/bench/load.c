@@ -1,0 +1,356 @@
+/*
+ * tests/bench/load.c - the load of the benchmarks: the same octets to whichever server listens, as many connections as told, a thread each.
+ *
+ *	load smtp PORT CONNECTIONS MESSAGES SIZE USERS DOMAIN      messages a second until the last 250
+ *	load pop3 PORT CONNECTIONS SESSIONS USERS DOMAIN           login, STAT, LIST, RETR all, QUIT: sessions a second
+ *	load imap PORT CONNECTIONS SESSIONS USERS DOMAIN           LOGIN, SELECT, FETCH 1:* ENVELOPE, LOGOUT: sessions a second
+ *	load idle PORT CONNECTIONS USERS DOMAIN                    TLS, LOGIN, SELECT, IDLE; prints "ready" and waits for the end of stdin
+ *	load silent PORT CONNECTIONS                               connects and says nothing; then the time until a new client is greeted, in ms
+ *
+ * Prints one number. Any reply that is not the expected one ends the program with status 1 and says which.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { IN_SIZE = 1 << 18 };
+
+struct job {
+	uint16_t port;
+	unsigned connections, users;
+	int total;
+	size_t size;
+	const char *domain;
+	char *body;
+	atomic_int next;
+	void (*one)(struct job *j, int n);
+};
+
+struct wire {
+	int fd;
+	SSL *ssl;
+	size_t from, len;
+	char in[IN_SIZE];
+};
+
+static void fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Connects from 127.0.x.y so that no server counts all of it as one client. */
+static int connect_from(uint16_t port, unsigned n)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) }, from = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_addr.s_addr = htonl(0x7f000001);
+	from.sin_addr.s_addr = htonl(0x7f000100 + n % 40);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		fail("connect to port %d: %s", port, strerror(errno));
+	return fd;
+}
+
+static struct wire *wire_open(uint16_t port, unsigned n, SSL_CTX *tls)
+{
+	struct wire *w = malloc(sizeof(*w));
+
+	w->fd = connect_from(port, n);
+	w->from = w->len = 0;
+	w->ssl = NULL;
+	if (tls != NULL) {
+		w->ssl = SSL_new(tls);
+		SSL_set_fd(w->ssl, w->fd);
+		if (SSL_connect(w->ssl) != 1)
+			fail("TLS handshake failed");
+	}
+	return w;
+}
+
+static void wire_close(struct wire *w)
+{
+	if (w->ssl != NULL)
+		SSL_free(w->ssl);
+	close(w->fd);
+	free(w);
+}
+
+static void put(struct wire *w, const char *p, size_t n)
+{
+	while (n > 0) {
+		ssize_t k = w->ssl != NULL ? SSL_write(w->ssl, p, (int)n) : send(w->fd, p, n, MSG_NOSIGNAL);
+
+		if (k <= 0)
+			fail("write: %s", strerror(errno));
+		p += k;
+		n -= (size_t)k;
+	}
+}
+
+static void say(struct wire *w, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	put(w, line, (size_t)n);
+}
+
+/* The next line, NUL instead of its LF; valid until the next call. */
+static char *line_of(struct wire *w)
+{
+	for (;;) {
+		char *start = w->in + w->from, *lf = memchr(start, '\n', w->len - w->from);
+		ssize_t k;
+
+		if (lf != NULL) {
+			*lf = '\0';
+			w->from = (size_t)(lf - w->in) + 1;
+			return start;
+		}
+		memmove(w->in, start, w->len - w->from);
+		w->len -= w->from;
+		w->from = 0;
+		if (w->len == IN_SIZE)
+			fail("a line over %d octets", IN_SIZE);
+		k = w->ssl != NULL ? SSL_read(w->ssl, w->in + w->len, (int)(IN_SIZE - w->len)) : recv(w->fd, w->in + w->len, IN_SIZE - w->len, 0);
+		if (k <= 0)
+			fail("the server closed the connection");
+		w->len += (size_t)k;
+	}
+}
+
+static void want(struct wire *w, const char *code)
+{
+	char *line;
+
+	do {
+		line = line_of(w);
+		if (strncmp(line, code, strlen(code)) != 0)
+			fail("wanted %s, got: %s", code, line);
+	} while (strlen(code) == 3 && line[3] == '-');
+}
+
+static void want_tagged(struct wire *w, const char *tag)
+{
+	char ok[16];
+	char *line;
+
+	snprintf(ok, sizeof(ok), "%s OK", tag);
+	do
+		line = line_of(w);
+	while (strncmp(line, tag, strlen(tag)) != 0 || line[strlen(tag)] != ' ');
+	if (strncmp(line, ok, strlen(ok)) != 0)
+		fail("wanted %s, got: %s", ok, line);
+}
+
+static unsigned user_of(const struct job *j, int n)
+{
+	return 1 + (unsigned)n % j->users;
+}
+
+/* ---- SMTP: one connection carries all of its messages, as sending servers do ---- */
+
+static void *smtp_thread(void *arg)
+{
+	struct job *j = arg;
+	struct wire *w = wire_open(j->port, (unsigned)atomic_load(&j->next), NULL);
+	int n;
+
+	want(w, "220");
+	say(w, "EHLO load.test\r\n");
+	want(w, "250");
+	while ((n = atomic_fetch_add(&j->next, 1)) < j->total) {
+		say(w, "MAIL FROM:<sender@elsewhere.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", user_of(j, n), j->domain);
+		want(w, "250");
+		want(w, "250");
+		want(w, "354");
+		put(w, j->body, j->size);
+		want(w, "250");
+	}
+	say(w, "QUIT\r\n");
+	wire_close(w);
+	return NULL;
+}
+
+static void pop3_session(struct job *j, int n)
+{
+	struct wire *w = wire_open(j->port, (unsigned)n, NULL);
+	unsigned count = 0;
+
+	want(w, "+OK");
+	say(w, "USER u%u@%s\r\n", user_of(j, n), j->domain);
+	want(w, "+OK");
+	say(w, "PASS secret\r\n");
+	want(w, "+OK");
+	say(w, "STAT\r\n");
+	if (sscanf(line_of(w), "+OK %u", &count) != 1)
+		fail("STAT not understood");
+	say(w, "LIST\r\n");
+	while (strcmp(line_of(w), ".\r") != 0)
+		;
+	for (unsigned i = 1; i <= count; i++) {
+		say(w, "RETR %u\r\n", i);
+		want(w, "+OK");
+		while (strcmp(line_of(w), ".\r") != 0)
+			;
+	}
+	say(w, "QUIT\r\n");
+	want(w, "+OK");
+	wire_close(w);
+}
+
+static void imap_session(struct job *j, int n)
+{
+	struct wire *w = wire_open(j->port, (unsigned)n, NULL);
+
+	want(w, "* OK");
+	say(w, "a LOGIN u%u@%s secret\r\n", user_of(j, n), j->domain);
+	want_tagged(w, "a");
+	say(w, "b SELECT INBOX\r\n");
+	want_tagged(w, "b");
+	say(w, "c FETCH 1:* ENVELOPE\r\n");
+	want_tagged(w, "c");
+	say(w, "d LOGOUT\r\n");
+	want_tagged(w, "d");
+	wire_close(w);
+}
+
+static void *session_thread(void *arg)
+{
+	struct job *j = arg;
+	int n;
+
+	while ((n = atomic_fetch_add(&j->next, 1)) < j->total)
+		j->one(j, n);
+	return NULL;
+}
+
+static void run(struct job *j, void *(*thread)(void *))
+{
+	pthread_t *t = calloc(j->connections, sizeof(*t));
+	double began = seconds();
+
+	for (unsigned i = 0; i < j->connections; i++)
+		pthread_create(&t[i], NULL, thread, j);
+	for (unsigned i = 0; i < j->connections; i++)
+		pthread_join(t[i], NULL);
+	printf("%.1f\n", (double)j->total / (seconds() - began));
+	free(t);
+}
+
+static char *message_of(size_t size)
+{
+	static const char head[] = "From: Load <sender@elsewhere.example>\r\nTo: You <you@office.example>\r\nSubject: a letter of some length\r\n"
+	    "Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <load@elsewhere.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n";
+	char *p = malloc(size + 8);
+	size_t at = sizeof(head) - 1;
+
+	memcpy(p, head, at);
+	for (unsigned column = 0; at < size - 5; at++, column++) {
+		bool eol = column % 72 == 70 && at + 2 < size - 5;
+
+		p[at] = p[at - 1] == '\r' ? '\n' : eol ? '\r' : (char)('a' + column % 26);
+	}
+	memcpy(p + size - 5, "\r\n.\r\n", 5);
+	return p;
+}
+
+static void idle(struct job *j)
+{
+	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+	char octet;
+
+	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+	for (unsigned i = 0; i < j->connections; i++) {
+		struct wire *w = wire_open(j->port, i, tls);
+
+		want(w, "* OK");
+		say(w, "a LOGIN u%u@%s secret\r\n", user_of(j, (int)i), j->domain);
+		want_tagged(w, "a");
+		say(w, "b SELECT INBOX\r\n");
+		want_tagged(w, "b");
+		say(w, "c IDLE\r\n");
+		want(w, "+");
+	}
+	puts("ready");
+	fflush(stdout);
+	while (read(0, &octet, 1) > 0)
+		;
+}
+
+static void silent(struct job *j)
+{
+	struct wire *w;
+	double began;
+
+	for (unsigned i = 0; i < j->connections; i++)
+		(void)connect_from(j->port, i);
+	usleep(300000);
+	began = seconds();
+	w = wire_open(j->port, 7, NULL);
+	line_of(w);
+	printf("%.1f\n", (seconds() - began) * 1000);
+}
+
+int main(int argc, char **argv)
+{
+	struct job j = { .users = 1 };
+	const char *what = argc > 3 ? argv[1] : "";
+
+	if (argc < 4)
+		fail("usage: see the top of load.c");
+	j.port = (uint16_t)strtoul(argv[2], NULL, 10);
+	j.connections = (unsigned)strtoul(argv[3], NULL, 10);
+	if (strcmp(what, "smtp") == 0 && argc == 8) {
+		j.total = (int)strtol(argv[4], NULL, 10);
+		j.size = strtoul(argv[5], NULL, 10);
+		j.users = (unsigned)strtoul(argv[6], NULL, 10);
+		j.domain = argv[7];
+		j.body = message_of(j.size);
+		run(&j, smtp_thread);
+	} else if ((strcmp(what, "pop3") == 0 || strcmp(what, "imap") == 0) && argc == 7) {
+		j.total = (int)strtol(argv[4], NULL, 10);
+		j.users = (unsigned)strtoul(argv[5], NULL, 10);
+		j.domain = argv[6];
+		j.one = what[0] == 'p' ? pop3_session : imap_session;
+		run(&j, session_thread);
+	} else if (strcmp(what, "idle") == 0 && argc == 6) {
+		j.users = (unsigned)strtoul(argv[4], NULL, 10);
+		j.domain = argv[5];
+		idle(&j);
+	} else if (strcmp(what, "silent") == 0) {
+		silent(&j);
+	} else {
+		fail("usage: see the top of load.c");
+	}
+	return 0;
+}
