@@ -1,0 +1,91 @@
+"""tests/crash/test_kill.py - kill -9 under load: every message that got its 250 is in its mailbox exactly once, nothing is left over in the spool.
+
+CRASH_SECONDS=60 is the default; the long form by hand: CRASH_SECONDS=600 python3 tests/crash/test_kill.py
+"""
+import os, random, signal, sys, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab
+from account import Account, verdict
+
+SECONDS = int(os.environ.get("CRASH_SECONDS", "20" if lab.SANITIZED else "60"))
+USERS = ["u%d" % i for i in range(1, 9)]
+
+
+def smtpd_pids(office):
+    with open(os.path.join(office.dir, "run", "smtpd.pid")) as f:
+        top = int(f.read())
+    with open("/proc/%d/task/%d/children" % (top, top)) as f:
+        return top, [int(p) for p in f.read().split()]
+
+
+def kill(pids):
+    for p in pids:
+        try:
+            os.kill(p, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def spool_leftovers(office):
+    """Files in the spool that belong to no message, and what the queue still lists."""
+    left = []
+    for root, _, names in os.walk(os.path.join(office.dir, "state", "spool")):
+        for n in names:
+            if n.endswith((".eml", ".env", ".tmp")) or ".tmp." in n:
+                left.append(os.path.join(root, n))
+    for root, dirs, names in os.walk(os.path.join(office.dir, "state", "mail")):
+        if os.path.basename(root) == "tmp":
+            left += [os.path.join(root, n) for n in names]
+    return left
+
+
+def drained(office):
+    r = office.posthouse("queue", "list", check=False)
+    return r.returncode == 0 and ("empty" in r.stdout.lower() or not r.stdout.strip())
+
+
+def run(kills):
+    office = lab.Appliance(users=8, settings={"smtpd_client_connection_limit": "0"})
+    account = Account(office.port["smtp"], USERS)
+    account.start()
+    end = time.monotonic() + SECONDS / 2
+    cycles = 0
+    random.seed(20261122)
+    while time.monotonic() < end:
+        time.sleep(random.uniform(0.2, 1.0))
+        before = len(account.acked)
+        kills(office)
+        cycles += 1
+        lab.eventually("mail is accepted again after kill %d" % cycles, lambda: len(account.acked) > before, 15)
+    account.stop()
+    lab.eventually("the queue is empty", lambda: drained(office), 30)
+    mail = os.path.join(office.dir, "state", "mail")
+    if not lab.eventually("every acknowledged message is found", lambda: not verdict(account, mail)[0], 10):
+        pass
+    lost, doubled, broken, foreign = verdict(account, mail)
+    print("note: %d kills, %d attempted, %d acknowledged, lost %d, doubled %d, broken %d" % (
+        cycles, len(account.attempted), len(account.acked), len(lost), len(doubled), len(broken)))
+    assert len(account.acked) > 200, "too little load: %d" % len(account.acked)
+    assert not (lost or doubled or broken or foreign), (lost[:3], doubled[:3], broken[:3], foreign[:3])
+    lab.eventually("no stray file in the spool", lambda: not spool_leftovers(office), 20)
+    office.destroy()
+
+
+def test_one_process_at_a_time():
+    def one(office):
+        kill([random.choice(smtpd_pids(office)[1])])
+    run(one)
+
+
+def test_all_at_once():
+    def everything(office):
+        top, children = smtpd_pids(office)
+        kill([top] + children)
+        r = os.spawnv(os.P_WAIT, os.path.join(lab.BIN, "smtpd"), ["smtpd", "-C", office.conf])
+        assert r == 0, "smtpd does not start after kill -9: status %d" % r
+    run(everything)
+
+
+lab.main()
