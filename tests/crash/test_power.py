@@ -4,7 +4,7 @@ Each image is mounted, a real smtpd recovers on it, and every message whose 250 
 POWER_IMAGES=300 is the default over both file systems; the long form by hand: POWER_IMAGES=3000 python3 tests/crash/test_power.py
 """
 # not under sanitizers: the same code paths run there in test_kill.py; a recovery each image would take too long
-import os, random, shutil, struct, subprocess, sys, tempfile, time
+import os, random, shutil, struct, subprocess, sys, tempfile, time, uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -145,11 +145,22 @@ def cut_images(work, wanted):
     os.close(fd)
 
 
+def start_after_reboot(office, work):
+    """Starts smtpd as after a new boot: in a mount namespace where the kernel's boot id is another one."""
+    boot_id = os.path.join(work, "boot_id")
+    with open(boot_id, "w") as f:
+        f.write(str(uuid.uuid4()) + "\n")
+    script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && exec "$2" -C "$3"'
+    r = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", boot_id, os.path.join(lab.BIN, "smtpd"), office.conf],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert r.returncode == 0, "smtpd does not start on the image\n" + office.log()[-1500:]
+
+
 def recover(office, image, mnt, fs, acked):
     """Mounts an image, lets smtpd recover on it; returns (lost, doubled, broken)."""
     disk = Disk(image, mnt, fs)
     try:
-        assert os.spawnv(os.P_WAIT, os.path.join(lab.BIN, "smtpd"), ["smtpd", "-C", office.conf]) == 0, "smtpd does not start on the image\n" + office.log()[-1500:]
+        start_after_reboot(office, os.path.dirname(image))
         end = time.monotonic() + 4
         while True:
             found, broken = found_below(mnt + "/state/mail")
