@@ -3,7 +3,9 @@
  *
  * A message is a type and fields, packed by msg_put_* and read by msg_get_* in the same order; each protocol between two processes has one
  * module that does both (STYLE.md section 12). A reader that finds a message short or long treats its peer as broken: it closes the channel.
- * Sending never blocks: what the socket does not take waits in the channel, up to LIMIT_CHAN_BACKLOG, and chan_is_full() says when to stop.
+ * Sending never blocks: what the socket does not take waits in the channel. chan_is_full() says from half of LIMIT_CHAN_BACKLOG on that it
+ * is time to stop; over the whole the channel is closed, as it is when a message is larger than LIMIT_CHAN_MESSAGE.
+ * Every message that the peer sent before it went is told before on_close. on_close comes from the loop, never from inside chan_send().
  */
 #ifndef IO_CHAN_H
 #define IO_CHAN_H
@@ -36,8 +38,9 @@ struct chan_ops {
 
 int chan_pair(int fds[2], struct err *e);
 struct chan *chan_new(struct loop *l, int fd, const struct chan_ops *ops, void *ctx);   /* takes over fd */
+/* AF_UNIX, SOCK_SEQPACKET. NULL: nobody listens, or its backlog is full. */
 struct chan *chan_connect(struct loop *l, const char *unix_path, const struct chan_ops *ops, void *ctx, struct err *e);
-void chan_free(struct chan **c);
+void chan_free(struct chan **c);                                      /* also from its own callbacks; what waits unsent is dropped */
 bool chan_is_full(const struct chan *c);
 
 void msg_init(struct msg *m, uint32_t type);
@@ -52,7 +55,8 @@ bool msg_done(const struct msg *m);                                   /* everyth
 int msg_take_fd(struct msg *m);                                       /* -1: there was none */
 void chan_send(struct chan *c, struct msg *m);                        /* m is done afterwards; its fd, if any, is closed after it went */
 
-/* Synchronous use by commands (posthouse queue ...): one message out, one in, with a deadline. */
+/* Synchronous use by commands (posthouse queue ...): one message out, one in, with a deadline over both. m is done afterwards. fd stays the
+   caller's. On 0 the caller reads reply_out and ends it with msg_free(), which closes a descriptor that was not taken. */
 int chan_call_fd(int fd, struct msg *m, struct msg *reply_out, int timeout_ms, struct err *e) WARN_UNUSED;
 void msg_free(struct msg *m);
 

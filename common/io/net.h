@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/slice.h"
@@ -37,9 +38,14 @@ bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a);
 
 /* Listening TCP socket, non-blocking, SO_REUSEADDR, IPV6_V6ONLY. Returns the descriptor. */
 int net_listen(const struct net_addr *a, int backlog, struct err *e) WARN_UNUSED;
-/* Listening AF_UNIX socket of `type`; a stale name is removed first. */
+int net_listen_udp(const struct net_addr *a, struct err *e) WARN_UNUSED;         /* bound, non-blocking */
+/* Listening AF_UNIX socket of `type` (SOCK_STREAM, SOCK_SEQPACKET; SOCK_DGRAM: bound). A stale name is removed first; where a process still
+   listens there it is an error. */
+struct sockaddr_un;
+int net_unix_addr(const char *path, struct sockaddr_un *out, struct err *e) WARN_UNUSED;
 int net_listen_unix(const char *path, int type, mode_t mode, struct err *e) WARN_UNUSED;
-/* accept4 with the peer's address; -1 with errno EAGAIN when there is none. */
+/* accept4 with the peer's address; -1 with errno EAGAIN when there is none. EMFILE, ENFILE, ENOBUFS, ENOMEM: take the watch off for a
+   while (100 ms), the connection waits in the backlog and would wake the loop without end. */
 int net_accept(int fd, struct net_addr *peer_out) WARN_UNUSED;
 int net_local_addr(int fd, struct net_addr *out) WARN_UNUSED;
 

@@ -18,19 +18,23 @@ struct tls_ctx;
    Reads both files now, so it works before the sandbox closes; checks that key and certificate belong together. */
 int tls_server_ctx(struct tls_ctx **ctx_out, const char *cert_file, const char *key_file, const char *alpn, struct err *e);
 
-/* verify: check the peer's chain and name (system store, or ca_file when not NULL); otherwise opportunistic. */
+/* verify: check the chain and the name of the peer (system store, or ca_file when neither NULL nor ""); otherwise opportunistic. */
 int tls_client_ctx(struct tls_ctx **ctx_out, bool verify, const char *ca_file, struct err *e);
 
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
 void tls_ctx_unref(struct tls_ctx **ctx);
 SSL *tls_new(struct tls_ctx *ctx, int fd, const char *peer_name);     /* peer_name: SNI and name check of a client, NULL for a server */
 
+/* After an SSL call failed (not WANT_READ, WANT_WRITE): sets *e to "what: why", in OpenSSL's words or errno's, with the finding of the
+   certificate check where that was it. Returns -1. */
+int tls_why(SSL *ssl, const char *what, struct err *e);
+
 /* For the log and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256. Static or SSL-owned strings. */
 struct tls_info { const char *version, *cipher; int bits; };
 struct tls_info tls_describe(SSL *ssl);
 
 /* Channel binding for SCRAM -PLUS: tls-exporter (RFC 9266) on TLS 1.3, tls-unique (RFC 5929) on TLS 1.2, tls-server-end-point on either.
-   type is one of those names; appends the binding's octets. -1: not to be had on this connection. */
+   type is one of those names; appends the octets of the binding. -1: not to be had on this connection, or over the max of out. */
 int tls_channel_binding(SSL *ssl, const char *type, struct buf *out) WARN_UNUSED;
 
 #endif
