@@ -80,6 +80,12 @@ static void conn_stream_take(struct conn_stream *s, size_t n)
 	}
 }
 
+/* TLS is asked for and not there yet: nothing may be said in plain any more. */
+static bool conn_is_before_tls(const struct conn *c)
+{
+	return c->tls != NULL && !c->handshake_done;
+}
+
 static void conn_soon(struct conn *c)
 {
 	loop_task_queue(c->loop, &c->soon, conn_on_soon, c);
@@ -108,20 +114,18 @@ static void conn_end_sys(struct conn *c, enum conn_end why, int sys, const char 
 	conn_end(c, why, &e);
 }
 
+/* Brackets around whatever may call the owner. Inside, conn_free() only undoes (and `ended` is true); the struct goes here. */
 static void conn_enter(struct conn *c)
 {
 	assert(!c->busy);
 	c->busy = true;
 }
 
-/* False: the callback freed the connection. */
-static bool conn_leave(struct conn *c)
+static void conn_leave(struct conn *c)
 {
 	c->busy = false;
-	if (!c->dead)
-		return true;
-	free(c);
-	return false;
+	if (c->dead)
+		free(c);
 }
 
 /*
@@ -151,26 +155,24 @@ static void conn_arm(struct conn *c)
 		loop_timer_start(c->loop, &c->timer, at - loop_now(c->loop), conn_on_timer, c);
 }
 
-static void conn_start_closing(struct conn *c, enum conn_end why, int64_t within_ms)
+static void conn_start_closing(struct conn *c, enum conn_end why)
 {
 	c->closing = true;
 	c->why = why;
-	c->close_at = loop_now(c->loop) + within_ms;
+	c->close_at = loop_now(c->loop) + CONN_CLOSE_MS;
 	conn_arm(c);
 	conn_soon(c);
 }
 
 static void conn_time_is_over(struct conn *c, enum conn_end why)
 {
-	if (c->ops->on_timeout == NULL || c->connecting || c->handshaking || c->barrier == CONN_BEFORE_TLS) {
+	if (c->ops->on_timeout == NULL || c->connecting || conn_is_before_tls(c)) {
 		conn_end(c, why, NULL);
 		return;
 	}
-	conn_enter(c);
 	c->ops->on_timeout(c->ctx, why);
-	if (!conn_leave(c) || c->ended)
-		return;
-	conn_start_closing(c, why, CONN_CLOSE_MS);
+	if (!c->ended)
+		conn_start_closing(c, why);
 }
 
 static void conn_on_timer(void *ctx)
@@ -178,6 +180,7 @@ static void conn_on_timer(void *ctx)
 	struct conn *c = ctx;
 	int64_t now = loop_now(c->loop);
 
+	conn_enter(c);
 	if (now < conn_next_deadline(c))
 		conn_arm(c);
 	else if (c->closing)
@@ -186,6 +189,7 @@ static void conn_on_timer(void *ctx)
 		conn_time_is_over(c, CONN_DEADLINE);
 	else
 		conn_time_is_over(c, CONN_IDLE);
+	conn_leave(c);
 }
 
 void conn_idle_ms(struct conn *c, int64_t ms)
@@ -233,7 +237,7 @@ static ssize_t conn_send(struct conn *c, const char *p, size_t n)
 	if (c->ssl != NULL)
 		return conn_send_tls(c, p, n);
 	do
-		sent = send(c->fd, p, n, MSG_NOSIGNAL | (c->barrier == CONN_BEFORE_FILE ? MSG_MORE : 0));
+		sent = send(c->fd, p, n, MSG_NOSIGNAL | (c->barrier == CONN_BEFORE_FILE && c->file_left > 0 ? MSG_MORE : 0));
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
@@ -354,7 +358,7 @@ static bool conn_is_above_high(const struct conn *c)
 
 static bool conn_may_read(const struct conn *c)
 {
-	return !c->ended && !c->closing && !c->connecting && !c->handshaking && !c->paused && !c->eof && c->barrier != CONN_BEFORE_TLS
+	return !c->ended && !c->closing && !c->connecting && !conn_is_before_tls(c) && !c->paused && !c->eof
 	    && conn_stream_len(&c->in) < c->lim.in_max && !conn_is_above_high(c);
 }
 
@@ -425,35 +429,27 @@ static void conn_pull(struct conn *c)
 	}
 }
 
-/* False: freed. */
-static bool conn_tell_input(struct conn *c)
+static void conn_tell_input(struct conn *c)
 {
 	if (!c->input_due || c->ended || c->closing || c->paused || conn_stream_len(&c->in) == 0 || conn_is_above_high(c))
-		return true;
+		return;
 	c->input_due = false;
-	conn_enter(c);
 	c->ops->on_input(c->ctx);
-	if (!conn_leave(c))
-		return false;
 	if (conn_stream_len(&c->in) > 0 && conn_is_above_high(c))
 		c->input_due = true;                                  /* the owner stopped for the output's sake */
-	return true;
 }
 
-static bool conn_tell_drained(struct conn *c)
+static void conn_tell_drained(struct conn *c)
 {
-	if (!c->drain_due || c->ended || c->closing || c->handshaking || c->barrier == CONN_BEFORE_TLS || conn_unsent(c) > c->lim.out_high / 2)
-		return true;
+	if (!c->drain_due || c->ended || c->closing || conn_is_before_tls(c) || conn_unsent(c) > c->lim.out_high / 2)
+		return;
 	c->drain_due = false;
-	if (c->ops->on_drained == NULL)
-		return true;
-	conn_enter(c);
-	c->ops->on_drained(c->ctx);
-	return conn_leave(c);
+	if (c->ops->on_drained != NULL)
+		c->ops->on_drained(c->ctx);
 }
 
 /*
- * Beginnings: connect and the handshake. False: not done, or freed.
+ * Beginnings: connect and the handshake. False: not done.
  */
 
 static bool conn_finish_connect(struct conn *c, unsigned events)
@@ -482,8 +478,6 @@ static bool conn_shake_hands(struct conn *c)
 	struct err e = ERR_INIT;
 	int rc;
 
-	if (!c->handshaking)
-		return true;
 	ERR_clear_error();
 	errno = 0;
 	c->ssl_wants_write = false;
@@ -492,11 +486,9 @@ static bool conn_shake_hands(struct conn *c)
 		c->handshaking = false;
 		c->handshake_done = true;
 		c->moved_at = loop_now(c->loop);
-		if (c->ops->on_tls == NULL)
-			return true;
-		conn_enter(c);
-		c->ops->on_tls(c->ctx);
-		return conn_leave(c);
+		if (c->ops->on_tls != NULL)
+			c->ops->on_tls(c->ctx);
+		return true;
 	}
 	switch (SSL_get_error(c->ssl, rc)) {
 	case SSL_ERROR_WANT_READ:
@@ -555,11 +547,12 @@ static void conn_say_goodbye(struct conn *c)
 
 static void conn_tell_close(struct conn *c)
 {
-	c->fd = (close(c->fd), -1);
+	struct err e = c->why_err;                                    /* the owner may free c while it reads */
+
+	close(c->fd);
+	c->fd = -1;
 	conn_close_file(c);
-	conn_enter(c);
-	c->ops->on_close(c->ctx, c->why, &c->why_err);
-	conn_leave(c);
+	c->ops->on_close(c->ctx, c->why, &e);
 }
 
 static unsigned conn_wants(const struct conn *c)
@@ -596,7 +589,7 @@ static void conn_settle(struct conn *c)
 {
 	bool out_is_out = conn_unsent(c) == 0 && c->barrier == CONN_NO_BARRIER;
 
-	if (!c->ended && c->closing && (out_is_out || c->connecting || c->handshaking))
+	if (!c->ended && c->closing && out_is_out)
 		conn_say_goodbye(c);
 	if (!c->ended && !c->closing && c->eof && !c->paused && out_is_out)
 		conn_end(c, CONN_EOF, NULL);
@@ -612,32 +605,37 @@ static void conn_turn(struct conn *c, unsigned events)
 {
 	if (events & LOOP_HUP)
 		c->hup = true;
-	if (!conn_finish_connect(c, events) || (conn_push(c), !conn_shake_hands(c))) {
-		if (!c->dead)
-			conn_settle(c);
-		return;
+	if (conn_finish_connect(c, events)) {
+		conn_push(c);
+		if (c->handshaking && conn_shake_hands(c) && !c->ended)
+			conn_push(c);                                 /* what was written while the hands were shaken */
+		conn_tell_drained(c);
+		if (conn_may_read(c) && (events != 0 || (c->ssl != NULL && SSL_pending(c->ssl) > 0)))
+			conn_pull(c);
+		conn_tell_input(c);
 	}
-	if (c->handshake_done && conn_unsent(c) > 0 && !c->ended)
-		conn_push(c);                                         /* what was written while the hands were shaken */
-	if (conn_may_read(c) && (events != 0 || (c->ssl != NULL && SSL_pending(c->ssl) > 0)))
-		conn_pull(c);
-	if (conn_tell_input(c) && conn_tell_drained(c))
-		conn_settle(c);
+	conn_settle(c);
 }
 
 static void conn_on_event(void *ctx, unsigned events)
 {
-	conn_turn(ctx, events);
+	struct conn *c = ctx;
+
+	conn_enter(c);
+	conn_turn(c, events);
+	conn_leave(c);
 }
 
 static void conn_on_soon(void *ctx)
 {
 	struct conn *c = ctx;
 
+	conn_enter(c);
 	if (c->ended)
 		conn_tell_close(c);
 	else
 		conn_turn(c, 0);
+	conn_leave(c);
 }
 
 /*
@@ -860,8 +858,12 @@ int conn_fd(const struct conn *c)
 
 void conn_close(struct conn *c)
 {
-	if (!c->ended && !c->closing)
-		conn_start_closing(c, CONN_CLOSED, CONN_CLOSE_MS);
+	if (c->ended || c->closing)
+		return;
+	if (c->connecting || conn_is_before_tls(c))
+		conn_end(c, CONN_CLOSED, NULL);
+	else
+		conn_start_closing(c, CONN_CLOSED);
 }
 
 void conn_abort(struct conn *c)
