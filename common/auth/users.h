@@ -29,9 +29,23 @@ void users_close(struct users **u);
 int users_get(struct users *u, struct slice name, struct arena *a, struct user *out, struct err *e) WARN_UNUSED;
 int users_each(struct users *u, int (*fn)(void *ctx, const struct user *user), void *ctx, struct err *e);
 
+unsigned users_generation(const struct users *u);                     /* another number: the file was replaced; call after users_get() */
+/* Key for what is told about users that do not exist (auth/password.h): of the file, or of this process where there is none. Borrowed. */
+struct slice users_secret(struct users *u);
+
 /* The command's side: change under a lock file, all by rename. password: at most LIMIT_PASSWORD octets, prepared by SASLprep where it is UTF-8. */
 int users_set(const char *db_path, const struct user *user, struct err *e) WARN_UNUSED;
 int users_delete(const char *db_path, struct slice name, struct err *e) WARN_UNUSED;
+
+/* Many changes in one new file: the lock is held from begin to commit or drop. A name that is there already is replaced. */
+struct users_edit;
+int users_edit_begin(struct users_edit **x_out, const char *db_path, struct err *e) WARN_UNUSED;
+int users_edit_get(struct users_edit *x, struct slice name, struct arena *a, struct user *out, struct err *e) WARN_UNUSED;  /* as users_get */
+int users_edit_put(struct users_edit *x, const struct user *user, struct err *e) WARN_UNUSED;
+int users_edit_delete(struct users_edit *x, struct slice name, struct err *e) WARN_UNUSED;                                  /* ERR_NOTFOUND */
+int users_edit_commit(struct users_edit **x, struct err *e) WARN_UNUSED;
+void users_edit_drop(struct users_edit **x);
+
 int users_hash_password(struct slice password, struct arena *a, struct user *user, struct err *e) WARN_UNUSED;   /* fills hash and scram */
 
 /* "u1" -> "u1@default_domain", lower case, checked: one @, no '/', no control octets, not "..". -1: not a user name. */
