@@ -7,6 +7,7 @@
 #include "admin/commands.h"
 
 extern const struct command_table cmd_conf_table;                     /* admin/cmd_conf.c */
+extern const struct command_table cmd_user_table;                     /* admin/cmd_user.c */
 extern const struct command_table cmd_manual_table;                   /* admin/cmd_manual.c */
 
 #endif
