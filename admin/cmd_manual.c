@@ -20,11 +20,26 @@ static int run_manual_settings(const struct command_env *env)
 	return EX_OK;
 }
 
+/* mdoc wants each sentence on a line of its own. */
+static void print_sentences(const char *prose)
+{
+	for (const char *p = prose; *p != '\0'; p++) {
+		bool ends = p[0] == ' ' && p > prose && p[-1] == '.';
+
+		putchar(ends ? '\n' : *p);
+	}
+	putchar('\n');
+}
+
 static void print_table(const struct command_table *t)
 {
 	printf(".Ss %s\n.Bl -tag -width Ds\n", t->title);
-	for (size_t i = 0; i < t->n; i++)
-		printf(".It Cm %s No %s\n%s\n", t->rows[i].name, t->rows[i].usage, t->rows[i].prose);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct command *c = &t->rows[i];
+
+		printf(".It Cm %s%s%s\n", c->name, c->usage[0] != '\0' ? " No " : "", c->usage);
+		print_sentences(c->prose);
+	}
 	puts(".El");
 }
 
