@@ -701,12 +701,11 @@ struct conn *conn_connect(struct loop *l, const struct sockaddr *sa, socklen_t s
 	return c;
 }
 
-/* All but the struct and the descriptor. */
+/* All but the watch, the descriptor and, inside a callback, the struct. */
 static void conn_undo(struct conn *c)
 {
 	loop_task_cancel(&c->soon);
 	loop_timer_stop(c->loop, &c->timer);
-	loop_fd_del(c->loop, &c->watch);
 	SSL_free(c->ssl);
 	c->ssl = NULL;
 	tls_ctx_unref(&c->tls);
@@ -730,6 +729,7 @@ void conn_free(struct conn **cp)
 	if (c == NULL)
 		return;
 	*cp = NULL;
+	loop_fd_del(c->loop, &c->watch);
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;

@@ -71,6 +71,11 @@ static struct tls_ctx *tls_ctx_new(bool is_client)
 	return ctx;
 }
 
+void tls_ctx_cap_version(struct tls_ctx *ctx, int version)
+{
+	SSL_CTX_set_max_proto_version(ctx->ssl_ctx, version);
+}
+
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx)
 {
 	ctx->refs++;

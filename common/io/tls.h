@@ -21,6 +21,7 @@ int tls_server_ctx(struct tls_ctx **ctx_out, const char *cert_file, const char *
 /* verify: check the chain and the name of the peer (system store, or ca_file when neither NULL nor ""); otherwise opportunistic. */
 int tls_client_ctx(struct tls_ctx **ctx_out, bool verify, const char *ca_file, struct err *e);
 
+void tls_ctx_cap_version(struct tls_ctx *ctx, int version);           /* no newer than, say, TLS1_2_VERSION, for connections made from now on */
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
 void tls_ctx_unref(struct tls_ctx **ctx);
 SSL *tls_new(struct tls_ctx *ctx, int fd, const char *peer_name);     /* peer_name: SNI and name check of a client, NULL for a server */
