@@ -4,14 +4,18 @@
 #ifndef MAIL_HEADER_H
 #define MAIL_HEADER_H
 
+#include <stdint.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* Header and body of a message: the body begins behind the first empty line; *has_end_out false where there is none. */
+/* Header and body of a message: the header ends with the line end of its last field, the body begins behind the first empty line.
+   *has_end_out is false where there is no such line; then all of it is header. */
 struct slice header_split(struct slice message, struct slice *body_out, bool *has_end_out);
 
-/* Walks fields: *rest starts as the header; false at the end. name without colon, value unparsed with folds, raw the whole field with its line end. */
+/* Walks fields: *rest starts as the header; false at the end. name without colon, value unparsed with folds, raw the whole field with its line end.
+   A line that is no field has the empty name. An empty line ends the walk. */
 bool header_next(struct slice *rest, struct slice *name_out, struct slice *value_out, struct slice *raw_out);
 /* First field of that name. */
 bool header_find(struct slice header, struct slice name, struct slice *value_out);
@@ -23,7 +27,7 @@ struct slice header_decode(struct slice value, struct arena *a);
 
 /* Address lists (RFC 5322 3.4), obsolete forms and comments included. */
 struct address {
-	struct slice name;                                            /* display name as written (may be encoded words), unquoted */
+	struct slice name;                                            /* display name as written (may be encoded words), unquoted; the comment where there is none */
 	struct slice route, local, domain;
 	enum { ADDRESS_MAILBOX, ADDRESS_GROUP_START, ADDRESS_GROUP_END } kind;
 };
