@@ -52,7 +52,7 @@ struct conn {
 	struct err why_err;
 	enum conn_end why;
 	bool connecting, handshaking, handshake_done;
-	bool paused, eof, hup, input_due, drain_due, blocked, ssl_wants_write;
+	bool paused, eof, eof_told, hup, input_due, drain_due, blocked, ssl_wants_write;
 	bool closing, lingering, ended, busy, dead;
 };
 
@@ -585,14 +585,25 @@ static void conn_watch(struct conn *c)
 		loop_fd_want(c->loop, &c->watch, want);
 }
 
+static void conn_heed_eof(struct conn *c, bool out_is_out)
+{
+	if (c->ops->on_eof == NULL) {
+		if (out_is_out)
+			conn_end(c, CONN_EOF, NULL);
+	} else if (!c->eof_told && !c->input_due && !conn_is_before_tls(c)) {
+		c->eof_told = true;
+		c->ops->on_eof(c->ctx);
+	}
+}
+
 static void conn_settle(struct conn *c)
 {
 	bool out_is_out = conn_unsent(c) == 0 && c->barrier == CONN_NO_BARRIER;
 
 	if (!c->ended && c->closing && out_is_out)
 		conn_say_goodbye(c);
-	if (!c->ended && !c->closing && c->eof && !c->paused && out_is_out)
-		conn_end(c, CONN_EOF, NULL);
+	if (!c->ended && !c->closing && c->eof && !c->paused)
+		conn_heed_eof(c, out_is_out);
 	if (c->ended)
 		return;
 	conn_watch(c);
@@ -854,6 +865,11 @@ SSL *conn_ssl(const struct conn *c)
 int conn_fd(const struct conn *c)
 {
 	return c->fd;
+}
+
+bool conn_is_open(const struct conn *c)
+{
+	return !c->ended && !c->closing;
 }
 
 void conn_close(struct conn *c)

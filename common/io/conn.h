@@ -7,7 +7,8 @@
  * Output: conn_write() queues (and tries at once at the end of the round); a buffer that is over its max closes the connection.
  * After each flush, once no more than low water (half of out_high) is unsent, on_drained is called, once.
  * End of input: a client may close its half and still wait for replies. on_close(CONN_EOF) comes when the output is out and the connection
- * is not paused: an owner that will answer later pauses meanwhile.
+ * is not paused: an owner that will answer later pauses meanwhile. An owner with on_eof is told instead (once, when it has seen all input),
+ * the connection stays, and the owner ends it: a shovel passes the half-close on.
  * Deadlines: idle (from the last octet that moved; a trickle does not help against the next) and absolute, both in ms.
  * on_close is called exactly once, last, never from inside another conn_ call of the owner; afterwards the owner frees by conn_free().
  * conn_free() and conn_release() are fine inside any callback.
@@ -35,6 +36,7 @@ struct conn_ops {
 	/* CONN_IDLE or CONN_DEADLINE: the last chance to write a good-bye; the conn then closes by itself as by conn_close() and on_close tells
 	   `why`. NULL: closes at once. Not called before a handshake is done. */
 	void (*on_timeout)(void *ctx, enum conn_end why);
+	void (*on_eof)(void *ctx);                                    /* NULL: CONN_EOF ends it */
 };
 
 struct conn_limits {
@@ -70,6 +72,7 @@ void conn_send_file(struct conn *c, int file_fd, off_t offset, size_t len);
 void conn_start_tls(struct conn *c, struct tls_ctx *ctx, const char *peer_name, size_t *dropped_out);
 SSL *conn_ssl(const struct conn *c);                                  /* NULL: no TLS, or its handshake is not done */
 int conn_fd(const struct conn *c);                                    /* to look (getpeername), not to touch */
+bool conn_is_open(const struct conn *c);                              /* neither closing nor over: conn_release() is possible */
 
 void conn_idle_ms(struct conn *c, int64_t ms);                        /* 0: none */
 void conn_deadline_ms(struct conn *c, int64_t ms);                    /* from now; 0: none */
