@@ -31,6 +31,11 @@ static const struct conf_param rows[] = {
 	    "How many connections one user may have at the same time, for each of POP3 and IMAP."),
 	CONF_SECS(login_timeout, "1m", "1s", "1h",
 	    "How long a client may take to log in."),
+	CONF_NUMBER(login_client_limit, "500", "0", "1000000",
+	    "How many connections of one address (IPv6: of one /64) a front process of pop3d or imapd holds before they have logged in; 0 is no limit."),
+	CONF_NUMBER(login_limit, "10000", "10", "1000000",
+	    "How many connections a front process of pop3d or imapd holds before they have logged in. Over it the one that has waited longest is closed, so that "
+	    "silent clients keep nobody out."),
 };
 
 const struct conf_table conf_mail_table = CONF_TABLE("Mailboxes, POP3 and IMAP", rows);

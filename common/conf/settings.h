@@ -100,6 +100,7 @@ struct settings {
 	uint32_t pop3_timeout, imap_timeout, imap_park_after;
 	uint32_t mail_user_connection_limit;
 	uint32_t login_timeout;
+	uint32_t login_client_limit, login_limit;                     /* connections of one address, and in all, of a front before login */
 };
 
 #endif

@@ -48,9 +48,20 @@ struct login_proto {
 	void (*hand_over)(void *s, struct buf *state_out);            /* what the session must know: IMAP tag, ID seen ... opaque to the front */
 };
 
+enum login_port { LOGIN_PORT_STARTTLS, LOGIN_PORT_TLS };               /* super_listener.kind: TLS on request, TLS from the first octet */
+
 /* Bodies of the front and spawner rows of a daemon's process table. */
 struct session_proto;
 void login_front_run(struct proc *p, const struct login_proto *proto);
 void session_spawner_run(struct proc *p, const struct session_proto *proto);
+
+/* The process table that pop3d and imapd share. The two functions call the two above. */
+unsigned login_front_count(const struct settings *s);
+unsigned login_auth_count(const struct settings *s);
+unsigned login_one(const struct settings *s);
+#define LOGIN_PROC_ROWS(log, front_fn, spawner_fn) \
+	{ .role = "front", .log_name = log, .count = login_front_count, .listens = true, .talks_to = "auth spawner", .run = (front_fn) }, \
+	{ .role = "auth", .log_name = "auth", .count = login_auth_count, .user = PROC_AS_POSTHOUSE, .run = auth_proc_run }, \
+	{ .role = "spawner", .log_name = log, .count = login_one, .run = (spawner_fn) }
 
 #endif

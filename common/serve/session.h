@@ -24,6 +24,7 @@ struct session_env {                                                  /* lives a
 	const struct settings *s;
 	struct box *box;                                              /* the user's mailboxes, open */
 	int64_t (*wall_s)(void);                                      /* time is a parameter */
+	void **shared;                                                /* the protocol's own, for all connections of this process; *shared starts NULL */
 };
 
 enum session_want {
@@ -41,8 +42,10 @@ struct session_proto {
 	enum session_want (*changed)(void *s, struct buf *out);       /* somebody changed a mailbox of this user: tell if now is the time (IDLE) */
 	bool (*park)(void *s, struct buf *state_out);                 /* true: state holds everything (IDLE or quiet IMAP); the session is closed by the caller */
 	void (*timeout)(void *s, struct buf *out);                    /* autologout: the protocol's good-bye */
+	void (*bye)(void *s, const char *why, struct buf *out);       /* the server ends it: "* BYE why"; NULL: timeout() is said instead */
 	void (*close)(void *s, const char *why);                      /* free; logs one line: user, session, octets, what was done */
 	uint32_t (*idle_s)(const void *s);                            /* autologout time now */
+	void (*shared_free)(void *shared);                            /* last call before the process ends; NULL where *shared is not used */
 };
 
 #endif

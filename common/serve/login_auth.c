@@ -1,0 +1,209 @@
+/*
+ * serve/login_auth.c - what a front asks the auth process, and what becomes of the answers.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/front.h"
+
+static void on_answer(void *ctx, const struct auth_answer *a);
+
+/* The binding for SCRAM -PLUS: what the TLS version at hand has (RFC 9266, RFC 5929). */
+static void bind_channel(struct fconn *fc, struct auth_peer *peer, struct buf *binding)
+{
+	SSL *ssl = conn_ssl(fc->c);
+	const char *type;
+
+	if (ssl == NULL)
+		return;
+	type = SSL_version(ssl) >= TLS1_3_VERSION ? "tls-exporter" : "tls-unique";
+	if (tls_channel_binding(ssl, type, binding) < 0)
+		return;
+	peer->cb_type = slice_of(type);
+	peer->cb_data = buf_view(binding);
+}
+
+static void ask(struct fconn *fc, enum login_want want, const struct login_ask *q)
+{
+	struct front *f = fc->f;
+	struct auth_peer peer = { .service = f->proto->name, .addr = fc->info.peer, .tls = fc->info.tls, .session = fc->session_id, .grant = f->s->drac };
+	struct buf binding;
+
+	buf_init(&binding, 1024);
+	bind_channel(fc, &peer, &binding);
+	if (want == LOGIN_PASSWORD)
+		fc->auth = auth_login(f->auth, q->user, q->password, &peer, on_answer, fc);
+	else
+		fc->auth = auth_start(f->auth, q->mechanism, q->has_initial ? &q->initial : NULL, &peer, on_answer, fc);
+	buf_done(&binding);
+}
+
+/* fail2ban reads this line: the words up to rip= keep their order. */
+static void log_failure(const struct fconn *fc, const struct auth_answer *a, const char *reason)
+{
+	char addr[NET_TEXT_MAX];
+
+	log_info("login failed: user=<%.*s>, method=%.*s, rip=%s%s, session=<%s>, reason=%s", SLICE_FMT(a->user), SLICE_FMT(a->method),
+	    net_addr_text(&fc->info.peer, addr), fc->info.tls ? ", TLS" : "", fc->session_id, reason);
+}
+
+static const char *reason_of(const struct auth_answer *a)
+{
+	if (a->text != NULL && a->text[0] != '\0')
+		return a->text;
+	switch (a->result) {
+	case AUTH_DENIED:
+		return "wrong user or password";
+	case AUTH_CANCELLED:
+		return "cancelled by the client";
+	case AUTH_TEMP:
+		return "the password could not be checked";
+	default:
+		return "not what the mechanism wants";
+	}
+}
+
+/* Answers the client; the dialogue goes on, or ends here. */
+static void reply(struct fconn *fc, const struct auth_answer *a)
+{
+	enum login_want want = fc->f->proto->answer(fc->s, a, conn_out(fc->c));
+
+	fc->state = FC_DIALOGUE;
+	conn_flush(fc->c);
+	if (want == LOGIN_CLOSE)
+		fconn_close(fc);
+	else
+		conn_resume(fc->c);
+}
+
+static void fail(struct fconn *fc, const struct auth_answer *a, const char *reason)
+{
+	fc->is_last_word = false;
+	log_failure(fc, a, reason);
+	reply(fc, a);
+}
+
+static bool is_root(struct slice user)
+{
+	return slice_ieqs(user, "root") || slice_istarts(user, SLICE("root@"));
+}
+
+/* One allocation holds who it is, for the log and for the way to the session process and back. */
+static void remember(struct fconn *fc, const struct auth_answer *a)
+{
+	size_t n = strlen(fc->session_id);
+	char *p = mem_new(a->user.n + a->method.n + 1);
+
+	fc->texts = p;
+	memcpy(p, a->user.p, a->user.n);
+	fc->card.user = slice_mem(p, a->user.n);
+	p += a->user.n;
+	if (a->method.n > 0)
+		memcpy(p, a->method.p, a->method.n);
+	fc->card.method = slice_mem(p, a->method.n);
+	fc->card.session_id = slice_mem(fc->session_id, n);
+	fc->card.peer = fc->info.peer;
+	fc->card.tls = fc->info.tls;
+	fc->card.id = fc->f->next_id++;
+}
+
+static void logged_in(struct fconn *fc)
+{
+	char addr[NET_TEXT_MAX];
+
+	log_info("login: user=<%.*s>, method=%.*s, rip=%s%s, session=<%s>", SLICE_FMT(fc->card.user), SLICE_FMT(fc->card.method),
+	    net_addr_text(&fc->info.peer, addr), fc->info.tls ? ", TLS" : "", fc->session_id);
+	fconn_logged_in(fc);
+	fc->state = FC_READY;
+}
+
+/* RFC 5034 4, RFC 3501 6.2.2: where the mechanism ends with server data, the client sends an empty response before it hears OK. */
+static void say_last_word(struct fconn *fc, const struct auth_answer *a)
+{
+	struct auth_answer more = { .result = AUTH_MORE, .challenge = a->challenge };
+
+	fc->is_last_word = true;
+	reply(fc, &more);
+}
+
+static void on_ok(struct fconn *fc, const struct auth_answer *a)
+{
+	struct auth_answer no = { .result = AUTH_DENIED, .user = a->user, .method = a->method };
+
+	fc->auth = NULL;
+	if (is_root(a->user)) {
+		fail(fc, &no, "root may not log in");
+		return;
+	}
+	remember(fc, a);
+	if (a->challenge.n > 0) {
+		say_last_word(fc, a);
+		return;
+	}
+	logged_in(fc);
+	fconn_hand_over(fc);
+}
+
+static void on_answer(void *ctx, const struct auth_answer *a)
+{
+	struct fconn *fc = ctx;
+
+	if (a->result == AUTH_OK) {
+		on_ok(fc, a);
+	} else if (a->result == AUTH_MORE) {
+		reply(fc, a);
+	} else {
+		fc->auth = NULL;
+		fail(fc, a, reason_of(a));
+	}
+}
+
+static void forget(struct fconn *fc)
+{
+	free(fc->texts);
+	fc->texts = NULL;
+	fc->is_last_word = false;
+}
+
+static void finish_last_word(struct fconn *fc, const struct login_ask *q)
+{
+	struct auth_answer no = { .result = AUTH_DENIED, .user = fc->card.user, .method = fc->card.method };
+
+	if (q->response.n == 0) {
+		logged_in(fc);                                        /* the caller hands over, when it is done with the input */
+		return;
+	}
+	fail(fc, &no, "octets where an empty response was due");
+	forget(fc);
+}
+
+static void cancel(struct fconn *fc)
+{
+	struct auth_answer gone = { .result = AUTH_CANCELLED };
+
+	if (fc->auth != NULL)
+		auth_cancel(fc->auth);
+	fc->auth = NULL;
+	forget(fc);
+	log_failure(fc, &gone, "cancelled by the client");
+}
+
+void fconn_auth_want(struct fconn *fc, enum login_want want, const struct login_ask *q)
+{
+	if (want == LOGIN_CANCEL) {
+		cancel(fc);
+		return;
+	}
+	if (want == LOGIN_RESPONSE && fc->is_last_word) {
+		finish_last_word(fc, q);
+		return;
+	}
+	fc->state = FC_AUTH;
+	conn_pause(fc->c);
+	if (want == LOGIN_RESPONSE)
+		auth_continue(fc->auth, q->response);
+	else
+		ask(fc, want, q);
+}

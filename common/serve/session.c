@@ -1,0 +1,618 @@
+/*
+ * serve/session.c - the session process: all connections of one user, confined to that user's mail.
+ *
+ * Runs as posthouse. May open: that user's mailboxes. Trusts: the spawner. Never sees: passwords, TLS keys, other users' mail.
+ * Everything a client sends is first read after sandbox_enter(). Each turn of a connection is bounded: COMMANDS_PER_TURN commands or one step.
+ */
+#include "serve/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "io/conn.h"
+#include "serve/sandbox.h"
+#include "serve/session_msg.h"
+#include "serve/session_proc.h"
+
+enum {
+	COMMANDS_PER_TURN = 16,
+	OUT_HIGH = 256 << 10,                                         /* a client that does not read is asked nothing more above this */
+	OUT_MAX = 8 << 20,
+	LOOK_MS = 5000                                                /* how often idle connections are looked at, at most */
+};
+
+struct sess {
+	struct loop *l;
+	const struct settings *s;
+	const struct session_proto *proto;
+	struct session_env env;
+	void *shared;
+	struct err box_err;                                           /* why env.box is NULL */
+	const char *box_dir;
+	struct slice user;
+	struct chan *up;                                              /* the spawner */
+	int notify_fd;
+	struct loop_fd notify;
+	struct list_node conns;
+	unsigned n_conns;
+	uint64_t starts;                                              /* STARTs seen: what EXIT is about */
+	uint32_t linger_ms;
+	bool has_parked, ending;
+	int64_t active_at;                                            /* mono ms of the last thing a client sent */
+	struct loop_timer linger, look;
+	struct loop_task others;                                      /* tell the other connections of a change made here */
+	const struct sconn *changed_by;
+};
+
+struct sconn {
+	struct list_node node;
+	struct sess *ss;
+	struct arena *arena;                                          /* this struct and its texts */
+	struct conn *c;
+	void *s;                                                      /* the protocol's; NULL once it was closed */
+	struct session_card card;
+	struct buf left;                                              /* came along behind the login; goes in before what the socket has */
+	struct loop_task turn;
+	int64_t active_at;
+	bool more;                                                    /* the protocol wants step() */
+};
+
+static void drive(struct sconn *sc);
+
+/*
+ * The end of a connection, of all of them, of the process
+ */
+
+static void on_linger(void *ctx)
+{
+	struct sess *ss = ctx;
+
+	if (ss->n_conns == 0)
+		session_msg_id(ss->up, SMSG_EXIT, ss->starts);
+}
+
+static void sconn_free(struct sconn *sc)
+{
+	struct sess *ss = sc->ss;
+	struct arena *a = sc->arena;
+
+	loop_task_cancel(&sc->turn);
+	conn_free(&sc->c);
+	buf_done(&sc->left);
+	list_remove(&sc->node);
+	arena_free(&a);
+	if (--ss->n_conns > 0)
+		return;
+	if (ss->ending)
+		loop_stop(ss->l);
+	else
+		loop_timer_start(ss->l, &ss->linger, ss->linger_ms, on_linger, ss);
+}
+
+static void close_proto(struct sconn *sc, const char *why)
+{
+	void *s = sc->s;
+
+	sc->s = NULL;
+	sc->more = false;
+	loop_task_cancel(&sc->turn);
+	if (sc->ss->changed_by == sc)
+		sc->ss->changed_by = NULL;
+	if (s != NULL)
+		sc->ss->proto->close(s, why);
+}
+
+/* What was said goes out, then the connection ends. The protocol's part is over at once: its locks and its view are free for the next login. */
+static void finish(struct sconn *sc, const char *why)
+{
+	close_proto(sc, why);
+	conn_flush(sc->c);
+	conn_close(sc->c);
+}
+
+static void say_bye(struct sconn *sc, const char *why)
+{
+	const struct session_proto *proto = sc->ss->proto;
+
+	if (sc->s == NULL)
+		return;
+	if (proto->bye != NULL)
+		proto->bye(sc->s, why, conn_out(sc->c));
+	else
+		proto->timeout(sc->s, conn_out(sc->c));
+	finish(sc, why);
+}
+
+static void end_all(struct sess *ss, const char *why)
+{
+	ss->ending = true;
+	LIST_EACH_SAFE(n, &ss->conns)
+		say_bye(LIST_OF(n, struct sconn, node), why);
+	if (ss->n_conns == 0)
+		loop_stop(ss->l);
+}
+
+static const char *end_text(enum conn_end why)
+{
+	static const char *const texts[] = {
+		[CONN_EOF] = "connection closed by the client",  [CONN_CLOSED] = "closed",           [CONN_IDLE] = "idle for too long",
+		[CONN_DEADLINE] = "out of time",                 [CONN_ERROR] = "connection lost",   [CONN_TLS_FAILED] = "TLS failed",
+		[CONN_OVERFLOW] = "output not read",
+	};
+
+	return (size_t)why < sizeof(texts) / sizeof(texts[0]) && texts[why] != NULL ? texts[why] : "connection lost";
+}
+
+static void on_close(void *ctx, enum conn_end why, const struct err *e)
+{
+	struct sconn *sc = ctx;
+
+	(void)e;
+	close_proto(sc, end_text(why));
+	sconn_free(sc);
+}
+
+/*
+ * A connection's turn
+ */
+
+static void on_turn(void *ctx)
+{
+	drive(ctx);
+}
+
+static void tell_others(void *ctx);
+
+/* A command may have changed a mailbox: those who share the process hear of it at the end of this round. */
+static void others_should_look(struct sconn *sc)
+{
+	struct sess *ss = sc->ss;
+
+	if (ss->n_conns < 2)
+		return;
+	ss->changed_by = sc;
+	loop_task_queue(ss->l, &ss->others, tell_others, ss);
+}
+
+/* False when the connection's turn is over. */
+static bool heed(struct sconn *sc, enum session_want want)
+{
+	sc->more = want == SESSION_MORE;
+	if (want == SESSION_CLOSE)
+		finish(sc, "logged out");
+	return want != SESSION_CLOSE;
+}
+
+static struct slice input_of(struct sconn *sc)
+{
+	struct slice in = conn_input(sc->c);
+	size_t room = sc->ss->proto->line_max + SESSION_LEFT_MAX - sc->left.len;
+
+	if (sc->left.len == 0)
+		return in;
+	in = slice_head(in, room);
+	buf_put(&sc->left, in);
+	conn_take(sc->c, in.n);
+	return buf_view(&sc->left);
+}
+
+static void take_input(struct sconn *sc, size_t n)
+{
+	if (sc->left.len == 0) {
+		conn_take(sc->c, n);
+		return;
+	}
+	buf_take(&sc->left, n);
+	buf_shrink(&sc->left);
+}
+
+static bool one_command(struct sconn *sc, bool *again_out)
+{
+	struct slice in = input_of(sc);
+	enum session_want want;
+	size_t used = 0;
+
+	*again_out = false;
+	if (in.n == 0)
+		return false;
+	want = sc->ss->proto->input(sc->s, in, &used, conn_out(sc->c));
+	if (used > 0) {
+		take_input(sc, used);
+		others_should_look(sc);
+	}
+	*again_out = used > 0 || want == SESSION_MORE;
+	return heed(sc, want) && *again_out;
+}
+
+static bool one_step(struct sconn *sc)
+{
+	enum session_want want = sc->ss->proto->step(sc->s, conn_out(sc->c));
+
+	sc->active_at = loop_now(sc->ss->l);
+	if (want != SESSION_MORE)
+		others_should_look(sc);
+	return heed(sc, want);
+}
+
+static void drive(struct sconn *sc)
+{
+	bool again = false;
+	unsigned n;
+
+	for (n = 0; n < COMMANDS_PER_TURN && sc->s != NULL && conn_unsent(sc->c) < OUT_HIGH; n++) {
+		if (sc->more) {
+			if (!one_step(sc))
+				break;
+			again = true;
+			n += COMMANDS_PER_TURN / 4;
+		} else if (!one_command(sc, &again)) {
+			break;
+		}
+	}
+	if (sc->s == NULL)
+		return;
+	conn_flush(sc->c);
+	if (conn_unsent(sc->c) < OUT_HIGH && (sc->more || (again && n >= COMMANDS_PER_TURN)))
+		loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
+}
+
+static void on_input(void *ctx)
+{
+	struct sconn *sc = ctx;
+
+	sc->active_at = sc->ss->active_at = loop_now(sc->ss->l);
+	if (sc->s != NULL)
+		drive(sc);
+	else
+		conn_take(sc->c, conn_input(sc->c).n);
+}
+
+static void on_drained(void *ctx)
+{
+	struct sconn *sc = ctx;
+
+	if (sc->s != NULL)
+		drive(sc);
+}
+
+static const struct conn_ops sconn_ops = { .on_input = on_input, .on_drained = on_drained, .on_close = on_close };
+
+/*
+ * Changes
+ */
+
+static void tell(struct sconn *sc)
+{
+	if (sc->s == NULL || sc->more || conn_unsent(sc->c) >= OUT_HIGH)
+		return;                                               /* it looks itself when its command is done */
+	if (heed(sc, sc->ss->proto->changed(sc->s, conn_out(sc->c)))) {
+		conn_flush(sc->c);
+		if (sc->more)
+			loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
+	}
+}
+
+static void tell_others(void *ctx)
+{
+	struct sess *ss = ctx;
+	const struct sconn *by = ss->changed_by;
+
+	ss->changed_by = NULL;
+	LIST_EACH_SAFE(n, &ss->conns) {
+		struct sconn *sc = LIST_OF(n, struct sconn, node);
+
+		if (sc != by)
+			tell(sc);
+	}
+}
+
+static void on_notify(void *ctx, unsigned events)
+{
+	struct sess *ss = ctx;
+
+	(void)events;
+	notify_drain(ss->notify_fd);
+	LIST_EACH_SAFE(n, &ss->conns)
+		tell(LIST_OF(n, struct sconn, node));
+	if (ss->has_parked)
+		session_msg_id(ss->up, SMSG_WAKE, 0);
+}
+
+/*
+ * Parking and autologout
+ */
+
+static bool park(struct sconn *sc)
+{
+	struct sess *ss = sc->ss;
+	struct buf state, left;
+	bool parked = false;
+	int fd;
+
+	if (sc->s == NULL || sc->more || sc->left.len > 0 || conn_input(sc->c).n > 0 || conn_unsent(sc->c) > 0)
+		return false;
+	buf_init(&state, SESSION_STATE_MAX);
+	buf_init(&left, SESSION_LEFT_MAX);
+	if (ss->proto->park(sc->s, &state)) {
+		int64_t idle_ms = loop_now(ss->l) - sc->active_at, max_s = ss->proto->idle_s(sc->s);
+
+		close_proto(sc, "parked");
+		fd = conn_release(&sc->c, &left);
+		sc->card.parked = true;
+		sc->card.state = buf_view(&state);
+		sc->card.left = buf_view(&left);
+		sc->card.idle_left_s = max_s * CLOCK_MS_PER_S > idle_ms ? (uint32_t)(max_s - idle_ms / CLOCK_MS_PER_S) : 1;
+		session_msg_card(ss->up, SMSG_PARKED, &sc->card, fd);
+		ss->has_parked = parked = true;
+		sconn_free(sc);
+	}
+	buf_done(&state);
+	buf_done(&left);
+	return parked;
+}
+
+static void close_idle(struct sess *ss)
+{
+	LIST_EACH_SAFE(n, &ss->conns) {
+		struct sconn *sc = LIST_OF(n, struct sconn, node);
+
+		if (sc->s == NULL || loop_now(ss->l) - sc->active_at < (int64_t)ss->proto->idle_s(sc->s) * CLOCK_MS_PER_S)
+			continue;
+		ss->proto->timeout(sc->s, conn_out(sc->c));
+		finish(sc, "autologout");
+	}
+}
+
+static void on_look(void *ctx)
+{
+	struct sess *ss = ctx;
+	int64_t park_ms = (int64_t)ss->s->imap_park_after * CLOCK_MS_PER_S;
+
+	close_idle(ss);
+	if (park_ms > 0 && loop_now(ss->l) - ss->active_at >= park_ms)
+		LIST_EACH_SAFE(n, &ss->conns)
+			(void)park(LIST_OF(n, struct sconn, node));
+	loop_timer_start(ss->l, &ss->look, park_ms > 0 && park_ms < LOOK_MS ? park_ms : LOOK_MS, on_look, ss);
+}
+
+/*
+ * From the spawner
+ */
+
+static void close_oldest(struct sess *ss)
+{
+	struct sconn *oldest = NULL;
+
+	LIST_EACH(n, &ss->conns) {
+		struct sconn *sc = LIST_OF(n, struct sconn, node);
+
+		if (sc->s != NULL && (oldest == NULL || sc->active_at < oldest->active_at))
+			oldest = sc;
+	}
+	if (oldest == NULL)
+		return;
+	log_info("connection limit: user=<%.*s>, session=<%.*s> is the oldest idle one of %u, closed for a new login", SLICE_FMT(ss->user),
+	    SLICE_FMT(oldest->card.session_id), ss->n_conns);
+	say_bye(oldest, "Too many connections of this user: the one idle longest is closed for a new login");
+}
+
+static void keep_limit(struct sess *ss, uint32_t parked_others)
+{
+	uint32_t max = ss->s->mail_user_connection_limit;
+
+	if (max == 0 || ss->n_conns + parked_others < max)
+		return;
+	if (parked_others > 0)
+		session_msg_id(ss->up, SMSG_EVICT, 0);
+	else
+		close_oldest(ss);
+}
+
+static struct sconn *sconn_new(struct sess *ss, const struct session_card *card, int fd)
+{
+	struct conn_limits lim = { .in_max = ss->proto->line_max, .out_max = OUT_MAX, .out_high = OUT_HIGH };
+	struct arena *a = arena_new(512);
+	struct sconn *sc = arena_alloc(a, sizeof(*sc));
+
+	sc->arena = a;
+	sc->ss = ss;
+	sc->card = *card;
+	sc->card.user = ss->user;
+	sc->card.session_id = arena_dup(a, card->session_id);
+	sc->card.method = arena_dup(a, card->method);
+	sc->card.state = sc->card.left = SLICE_NONE;
+	sc->active_at = loop_now(ss->l);
+	buf_init(&sc->left, ss->proto->line_max + SESSION_LEFT_MAX);
+	buf_put(&sc->left, card->left);
+	sc->c = conn_new(ss->l, fd, &lim, &sconn_ops, sc);
+	list_append(&ss->conns, &sc->node);
+	ss->n_conns++;
+	return sc;
+}
+
+static void start(struct sess *ss, const struct session_card *card, int fd)
+{
+	struct session_start st = { .user = card->user, .session_id = card->session_id, .method = card->method, .state = card->state,
+		.peer = card->peer, .tls = card->tls, .parked = card->parked };
+	struct sconn *sc;
+
+	keep_limit(ss, card->parked_others);
+	sc = sconn_new(ss, card, fd);
+	sc->s = ss->proto->open(&ss->env, &st, conn_out(sc->c));
+	if (sc->s == NULL)
+		finish(sc, "refused");
+	else
+		drive(sc);
+}
+
+static void refuse(struct sess *ss, struct session_card *card, int fd)
+{
+	log_error("mailbox not opened: user=<%.*s>: %s", SLICE_FMT(ss->user), ss->box_err.text);
+	card->state = SLICE("The mailbox cannot be opened just now, the log of the server says why");
+	card->left = SLICE_NONE;
+	session_msg_card(ss->up, SMSG_REFUSED, card, fd);
+	if (ss->n_conns == 0)
+		loop_timer_start(ss->l, &ss->linger, 0, on_linger, ss);
+}
+
+static void on_start(struct sess *ss, struct msg *m)
+{
+	struct session_card card;
+	int fd;
+
+	if (session_msg_read_card(m, &card) < 0 || (fd = msg_take_fd(m)) < 0) {
+		log_error("a message of the spawner is broken");
+		return;
+	}
+	ss->starts++;
+	ss->active_at = loop_now(ss->l);
+	ss->linger_ms = card.linger_ms;
+	loop_timer_stop(ss->l, &ss->linger);
+	if (ss->env.box == NULL)
+		refuse(ss, &card, fd);
+	else
+		start(ss, &card, fd);
+}
+
+/* A last look: what changed while the last connection was being parked wakes them up. */
+static void leave(struct sess *ss)
+{
+	struct pollfd p = { .fd = ss->notify_fd, .events = POLLIN };
+
+	if (ss->n_conns > 0)
+		return;
+	if (ss->has_parked && ss->notify_fd >= 0 && poll(&p, 1, 0) > 0)
+		session_msg_id(ss->up, SMSG_WAKE, 0);
+	ss->ending = true;
+	loop_stop(ss->l);
+}
+
+static void on_msg(void *ctx, struct msg *m)
+{
+	struct sess *ss = ctx;
+
+	switch ((enum session_msg)m->type) {
+	case SMSG_START:
+		on_start(ss, m);
+		break;
+	case SMSG_EXIT:
+		leave(ss);
+		break;
+	case SMSG_RETIRE:
+		end_all(ss, "The server is being restarted, please log in again");
+		break;
+	default:
+		log_error("unexpected message %u of the spawner", m->type);
+		break;
+	}
+}
+
+static void on_spawner_gone(void *ctx)
+{
+	struct sess *ss = ctx;
+
+	chan_free(&ss->up);
+	end_all(ss, "The server is being restarted, please log in again");
+}
+
+static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_spawner_gone };
+
+/*
+ * Start and end of the process
+ */
+
+int session_box_dir(const struct settings *s, struct slice user, struct buf *out)
+{
+	ptrdiff_t at = slice_rchr(user, '@');
+	struct slice local = slice_head(user, at < 0 ? 0 : (size_t)at), domain = slice_from(user, at < 0 ? 0 : (size_t)at + 1);
+
+	if (at <= 0 || domain.n == 0 || user.n > LIMIT_USER_NAME || slice_chr(user, '/') >= 0 || slice_chr(user, '\0') >= 0)
+		return -1;
+	if (local.p[0] == '.' || domain.p[0] == '.')
+		return -1;
+	return buf_addf(out, "%s/%.*s/%.*s", s->mail_directory, SLICE_FMT(domain), SLICE_FMT(local));
+}
+
+static void open_box(struct sess *ss)
+{
+	struct box_options opt = { .special_folders = ss->s->special_folders, .quota_storage = ss->s->quota_storage,
+		.quota_messages = ss->s->quota_messages, .hostname = ss->s->myhostname };
+
+	ss->notify_fd = -1;
+	if (box_open(&ss->env.box, ss->box_dir, true, &opt, &ss->box_err) < 0) {
+		ss->env.box = NULL;
+		return;
+	}
+	if (notify_bind(ss->box_dir, &ss->notify_fd, &ss->box_err) < 0) {
+		box_close(&ss->env.box);
+		ss->notify_fd = -1;
+	}
+}
+
+static int confine(const struct sess *ss, struct err *e)
+{
+	/* Character sets are loaded when a message needs them; dates want the zone. */
+	static const char *const read_paths[] = { "/usr/lib", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	const char *write_paths[] = { ss->box_dir, NULL };
+	struct sandbox sb = { .needs = SANDBOX_UNIX, .read_paths = read_paths, .write_paths = write_paths };
+
+	return sandbox_enter(&sb, e);
+}
+
+/* Nothing of the spawner but the channel comes along: no link to a front, no other user's session. */
+static int drop_inherited(int fd)
+{
+	sigset_t none;
+	int mine;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	mine = dup2(fd, 3);
+	close_range(4, ~0u, 0);
+	return mine;
+}
+
+static void done(struct sess *ss)
+{
+	if (ss->proto->shared_free != NULL)
+		ss->proto->shared_free(ss->shared);
+	if (ss->notify_fd >= 0)
+		notify_unbind(ss->box_dir, &ss->notify_fd);
+	box_close(&ss->env.box);
+	chan_free(&ss->up);
+}
+
+void session_proc_run(const struct session_boot *boot)
+{
+	struct sess ss = { .s = boot->s, .proto = boot->proto, .box_dir = boot->box_dir, .user = boot->user };
+	struct err e = ERR_INIT;
+	int fd;
+
+	log_close();
+	fd = drop_inherited(boot->fd);
+	if (log_open(boot->s->log_target, LOG_L_INFO, &e) < 0)
+		_exit(1);
+	log_name(boot->log_name);
+	ss.l = loop_new();
+	ss.env = (struct session_env){ .s = boot->s, .wall_s = clock_wall_s, .shared = &ss.shared };
+	list_init(&ss.conns);
+	open_box(&ss);
+	if (confine(&ss, &e) < 0)
+		log_fatal("session process of %.*s cannot confine itself: %s", SLICE_FMT(ss.user), e.text);
+	ss.up = chan_new(ss.l, fd, &spawner_ops, &ss);
+	if (ss.notify_fd >= 0)
+		loop_fd_add(ss.l, &ss.notify, ss.notify_fd, LOOP_READ, on_notify, &ss);
+	loop_timer_start(ss.l, &ss.look, LOOK_MS, on_look, &ss);
+	loop_run(ss.l);
+	done(&ss);
+	_exit(0);
+}

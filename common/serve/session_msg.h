@@ -1,0 +1,50 @@
+/*
+ * serve/session_msg.h - what front, spawner and session process say to each other. Packed and read here alone.
+ *
+ *   front   -> spawner   START card + descriptor          a login that succeeded, or a parked connection that must wake up
+ *   spawner -> session   START card + descriptor
+ *   session -> spawner -> front   PARKED card + descriptor    the connection sleeps at the front (card.state says how to go on)
+ *   session -> spawner -> front   REFUSED card + descriptor   the mailbox could not be opened (card.state says why, in words for the client)
+ *   front   -> spawner   GONE id                          a parked connection was closed
+ *   spawner -> front     WAKE id                          something changed in that user's mailboxes
+ *   spawner -> front     EVICT id                         over the user's connection limit: say good-bye
+ *   session -> spawner   EVICT 0                          the same, asked for by the session: the spawner chooses the oldest parked one
+ *   session -> spawner   WAKE 0                           a change that came while connections were being parked
+ *   session -> spawner   EXIT n                           I have seen n STARTs and nobody is left: may I go?
+ *   spawner -> session   EXIT 0                           yes (no answer: another START is on its way)
+ *   spawner -> session   RETIRE 0                         finish: no new connection will come
+ *
+ * The descriptor is the client's socket where there is no TLS, else the session's end of the socketpair that the front shovels. It goes back with
+ * PARKED and REFUSED, so octets that were under way inside a socketpair are never lost: whoever holds both ends can read them.
+ */
+#ifndef SERVE_SESSION_MSG_H
+#define SERVE_SESSION_MSG_H
+
+#include "io/chan.h"
+#include "io/net.h"
+
+enum session_msg { SMSG_START = 1, SMSG_PARKED, SMSG_REFUSED, SMSG_GONE, SMSG_WAKE, SMSG_EVICT, SMSG_EXIT, SMSG_RETIRE };
+
+#define SESSION_STATE_MAX 16384                                       /* octets of login_proto.hand_over() or session_proto.park() */
+#define SESSION_LEFT_MAX 65536                                        /* octets the client had sent behind its login */
+
+struct session_card {                                                 /* slices borrowed from the message */
+	uint64_t id;                                                  /* the front's number of the connection */
+	uint32_t front;                                               /* which front; filled in by the spawner */
+	uint32_t idle_left_s;                                         /* PARKED: until autologout */
+	uint32_t parked_others;                                       /* START to the session: how many of this user are parked */
+	uint32_t linger_ms;                                           /* START to the session: stay that long after the last connection */
+	bool tls, parked;
+	struct net_addr peer;
+	struct slice user, session_id, method, state, left;
+};
+
+/* fd -1: none. The channel owns it afterwards. */
+void session_msg_card(struct chan *c, enum session_msg type, const struct session_card *card, int fd);
+void session_msg_id(struct chan *c, enum session_msg type, uint64_t id);
+
+/* -1: not what we write: treat the peer as broken. */
+int session_msg_read_card(struct msg *m, struct session_card *out) WARN_UNUSED;
+int session_msg_read_id(struct msg *m, uint64_t *id_out) WARN_UNUSED;
+
+#endif

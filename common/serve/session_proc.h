@@ -1,0 +1,25 @@
+/*
+ * serve/session_proc.h - the body of a session process, between the spawner that forks it and the protocol that runs in it.
+ */
+#ifndef SERVE_SESSION_PROC_H
+#define SERVE_SESSION_PROC_H
+
+#include "base/attr.h"
+#include "serve/session.h"
+
+struct session_boot {
+	const struct settings *s;
+	const struct session_proto *proto;
+	struct slice user;                                            /* local@domain, checked by session_box_dir() */
+	const char *box_dir;
+	const char *log_name;                                         /* "posthouse/pop3d" */
+	int fd;                                                       /* our end of the channel to the spawner */
+};
+
+/* First call in the forked child: drops what it inherited, opens the mailboxes, confines itself, serves, exits. */
+NORETURN void session_proc_run(const struct session_boot *boot);
+
+/* mail_directory/DOMAIN/LOCALPART. -1: not local@domain, or a name that would leave the directory. */
+int session_box_dir(const struct settings *s, struct slice user, struct buf *out) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,569 @@
+/*
+ * serve/spawner.c - one process a daemon: knows which session process serves which user, forks one for a user that has none.
+ *
+ * Runs as posthouse. May open: mailboxes' notify sockets, and what its children need before they confine themselves. Trusts: fronts as to who
+ * logged in. Never sees: what a client sends behind its login (it passes by in `left`, unread), passwords, keys.
+ *
+ * A session process leaves without a race: it asks (EXIT n: "I saw n STARTs"); the answer is yes only where n is all that were sent, and from
+ * that moment on the next login of the user gets a new process. For users with parked connections the notify socket is bound here, so that a
+ * delivery wakes them although no process of theirs is running.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/chan.h"
+#include "serve/login.h"
+#include "serve/sandbox.h"
+#include "serve/session_msg.h"
+#include "serve/session_proc.h"
+
+enum {
+	LINGER_MS = 2000,                                             /* a process waits so long for its user to come again: saves the fork */
+	LINGER_PROCESSES = 256                                        /* with more than this it leaves at once */
+};
+
+struct spawner {
+	struct proc *p;
+	struct loop *l;
+	const struct settings *s;
+	const struct session_proto *proto;
+	struct hmap *users;                                           /* name -> suser */
+	struct hmap *parked;                                          /* connection id -> sparked */
+	struct list_node fronts, workers;
+	unsigned n_workers;
+	bool retiring;
+};
+
+struct suser {
+	struct spawner *sp;
+	struct worker *worker;                                        /* NULL: none runs, or it is leaving */
+	struct list_node parked;                                      /* oldest first */
+	unsigned n_parked;
+	int notify_fd;                                                /* bound while n_parked > 0 */
+	struct loop_fd notify;
+	char *box_dir;
+	struct slice name;                                            /* its text is box_dir's neighbour */
+	char *text;
+};
+
+struct sparked {
+	struct list_node node;
+	struct suser *user;
+	struct sfront *front;
+	uint64_t id;
+};
+
+struct sfront {
+	struct list_node node;
+	struct spawner *sp;
+	struct chan *c;
+	unsigned index;
+};
+
+struct worker {                                                       /* a session process */
+	struct list_node node;
+	struct spawner *sp;
+	struct suser *user;                                           /* NULL once it may leave */
+	struct chan *c;
+	pid_t pid;
+	uint64_t starts;
+	bool may_leave, chan_closed, reaped;
+	char *name;
+};
+
+static struct slice id_key(const uint64_t *id)
+{
+	return slice_mem(id, sizeof(*id));
+}
+
+/*
+ * Users
+ */
+
+static struct suser *user_get(struct spawner *sp, struct slice name)
+{
+	struct suser *u = hmap_get(sp->users, name);
+	struct buf dir;
+
+	if (u != NULL)
+		return u;
+	buf_init(&dir, 4096);
+	if (session_box_dir(sp->s, name, &dir) < 0) {
+		buf_done(&dir);
+		return NULL;
+	}
+	u = mem_new(sizeof(*u));
+	u->sp = sp;
+	u->notify_fd = -1;
+	u->box_dir = mem_str(buf_str(&dir));
+	buf_reset(&dir);
+	buf_put(&dir, name);
+	u->text = mem_str(buf_str(&dir));
+	u->name = slice_mem(u->text, name.n);
+	buf_done(&dir);
+	list_init(&u->parked);
+	(void)hmap_put(sp->users, u->name, u);
+	return u;
+}
+
+static void user_drop_if_unused(struct suser *u)
+{
+	if (u->worker != NULL || u->n_parked > 0)
+		return;
+	(void)hmap_del(u->sp->users, u->name);
+	free(u->box_dir);
+	free(u->text);
+	free(u);
+}
+
+/*
+ * Parked connections
+ */
+
+static void wake_all(struct suser *u)
+{
+	LIST_EACH(n, &u->parked) {
+		struct sparked *pk = LIST_OF(n, struct sparked, node);
+
+		session_msg_id(pk->front->c, SMSG_WAKE, pk->id);
+	}
+}
+
+static void on_notify(void *ctx, unsigned events)
+{
+	struct suser *u = ctx;
+
+	(void)events;
+	notify_drain(u->notify_fd);
+	wake_all(u);
+}
+
+static void watch_mailboxes(struct suser *u)
+{
+	struct err e = ERR_INIT;
+
+	if (u->notify_fd >= 0)
+		return;
+	if (notify_bind(u->box_dir, &u->notify_fd, &e) < 0) {
+		u->notify_fd = -1;
+		log_warn("parked connections of %.*s will not hear of new mail: %s", SLICE_FMT(u->name), e.text);
+		return;
+	}
+	loop_fd_add(u->sp->l, &u->notify, u->notify_fd, LOOP_READ, on_notify, u);
+}
+
+static void unwatch_mailboxes(struct suser *u)
+{
+	if (u->notify_fd < 0)
+		return;
+	loop_fd_del(u->sp->l, &u->notify);
+	notify_unbind(u->box_dir, &u->notify_fd);
+	u->notify_fd = -1;
+}
+
+static void parked_drop(struct sparked *pk)
+{
+	struct suser *u = pk->user;
+
+	(void)hmap_del(u->sp->parked, id_key(&pk->id));
+	list_remove(&pk->node);
+	free(pk);
+	if (--u->n_parked == 0)
+		unwatch_mailboxes(u);
+}
+
+static void parked_add(struct suser *u, struct sfront *f, uint64_t id)
+{
+	struct sparked *pk = mem_new(sizeof(*pk));
+
+	pk->user = u;
+	pk->front = f;
+	pk->id = id;
+	list_append(&u->parked, &pk->node);
+	u->n_parked++;
+	(void)hmap_put(u->sp->parked, id_key(&pk->id), pk);
+	watch_mailboxes(u);
+}
+
+/* Over the limit of a user: the one parked longest makes room. */
+static void evict_oldest(struct suser *u)
+{
+	struct list_node *n = list_first(&u->parked);
+	struct sparked *pk;
+
+	if (n == NULL)
+		return;
+	pk = LIST_OF(n, struct sparked, node);
+	log_info("connection limit: a parked connection of user=<%.*s> is closed for a new login", SLICE_FMT(u->name));
+	session_msg_id(pk->front->c, SMSG_EVICT, pk->id);
+	parked_drop(pk);
+}
+
+/*
+ * Session processes
+ */
+
+static void worker_free_if_over(struct worker *w)
+{
+	struct spawner *sp = w->sp;
+
+	if (!w->chan_closed || !w->reaped)
+		return;
+	list_remove(&w->node);
+	free(w->name);
+	free(w);
+	sp->n_workers--;
+	if (sp->retiring && sp->n_workers == 0 && list_is_empty(&sp->fronts))
+		loop_stop(sp->l);
+}
+
+static void worker_detach(struct worker *w)
+{
+	struct suser *u = w->user;
+
+	if (u == NULL)
+		return;
+	w->user = NULL;
+	u->worker = NULL;
+	user_drop_if_unused(u);
+}
+
+static void on_worker_close(void *ctx)
+{
+	struct worker *w = ctx;
+
+	chan_free(&w->c);
+	w->chan_closed = true;
+	worker_detach(w);
+	worker_free_if_over(w);
+}
+
+static struct sfront *front_by_index(struct spawner *sp, unsigned index)
+{
+	LIST_EACH(n, &sp->fronts) {
+		struct sfront *f = LIST_OF(n, struct sfront, node);
+
+		if (f->index == index)
+			return f;
+	}
+	return NULL;
+}
+
+/* Back to the front it came from; should that be gone, another one can hold a connection without TLS, and one with TLS is lost anyway. */
+static void give_back(struct worker *w, enum session_msg type, struct msg *m)
+{
+	struct spawner *sp = w->sp;
+	struct session_card card;
+	struct sfront *f;
+	int fd;
+
+	if (session_msg_read_card(m, &card) < 0) {
+		log_error("session process %d of %s sent a broken message", (int)w->pid, w->name);
+		return;
+	}
+	fd = msg_take_fd(m);
+	f = front_by_index(sp, card.front);
+	if (f == NULL && !card.tls && !list_is_empty(&sp->fronts))
+		f = LIST_OF(list_first(&sp->fronts), struct sfront, node);
+	if (f == NULL || fd < 0) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (type == SMSG_PARKED && w->user != NULL)
+		parked_add(w->user, f, card.id);
+	session_msg_card(f->c, type, &card, fd);
+}
+
+static void may_leave(struct worker *w, struct msg *m)
+{
+	uint64_t seen;
+
+	if (session_msg_read_id(m, &seen) < 0 || seen != w->starts)
+		return;
+	w->may_leave = true;
+	worker_detach(w);
+	session_msg_id(w->c, SMSG_EXIT, 0);
+}
+
+static void on_worker_msg(void *ctx, struct msg *m)
+{
+	struct worker *w = ctx;
+
+	switch ((enum session_msg)m->type) {
+	case SMSG_PARKED:
+	case SMSG_REFUSED:
+		give_back(w, (enum session_msg)m->type, m);
+		break;
+	case SMSG_EXIT:
+		may_leave(w, m);
+		break;
+	case SMSG_WAKE:
+		if (hmap_get(w->sp->users, slice_of(w->name)) != NULL)
+			wake_all(hmap_get(w->sp->users, slice_of(w->name)));
+		break;
+	case SMSG_EVICT:
+		if (w->user != NULL)
+			evict_oldest(w->user);
+		break;
+	default:
+		log_error("session process %d of %s sent an unexpected message", (int)w->pid, w->name);
+		break;
+	}
+}
+
+static const struct chan_ops worker_ops = { .on_msg = on_worker_msg, .on_close = on_worker_close };
+
+/* -1: no process could be made; the log says why. */
+static int worker_start(struct suser *u)
+{
+	struct spawner *sp = u->sp;
+	struct err e = ERR_INIT;
+	struct worker *w;
+	int fds[2];
+	pid_t pid;
+
+	if (chan_pair(fds, &e) < 0) {
+		log_error("no session process for %.*s: %s", SLICE_FMT(u->name), e.text);
+		return -1;
+	}
+	pid = fork();
+	if (pid == 0) {
+		struct session_boot boot = { .s = sp->s, .proto = sp->proto, .user = u->name, .box_dir = u->box_dir,
+			.log_name = log_process_name(), .fd = fds[1] };
+
+		loop_after_fork(sp->l);
+		session_proc_run(&boot);
+	}
+	close(fds[1]);
+	if (pid < 0) {
+		close(fds[0]);
+		log_error("no session process for %.*s: fork: %s", SLICE_FMT(u->name), strerror(errno));
+		return -1;
+	}
+	w = mem_new(sizeof(*w));
+	w->sp = sp;
+	w->user = u;
+	w->pid = pid;
+	w->name = mem_str(u->text);
+	w->c = chan_new(sp->l, fds[0], &worker_ops, w);
+	list_append(&sp->workers, &w->node);
+	sp->n_workers++;
+	u->worker = w;
+	return 0;
+}
+
+/* A process that died of a bug: its connections are closed by the kernel, here it gets its line in the log. */
+static void report(const struct worker *w, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error("session process %d of user=<%s> died of signal %d (%s); its connections are closed", (int)w->pid, w->name, WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != 0)
+		log_error("session process %d of user=<%s> exited with status %d", (int)w->pid, w->name, WEXITSTATUS(status));
+}
+
+static struct worker *worker_by_pid(struct spawner *sp, pid_t pid)
+{
+	LIST_EACH(n, &sp->workers) {
+		struct worker *w = LIST_OF(n, struct worker, node);
+
+		if (w->pid == pid && !w->reaped)
+			return w;
+	}
+	return NULL;
+}
+
+static void on_child(void *ctx, int signo)
+{
+	struct spawner *sp = ctx;
+	int status;
+	pid_t pid;
+
+	(void)signo;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct worker *w = worker_by_pid(sp, pid);
+
+		if (w == NULL)
+			continue;
+		report(w, status);
+		w->reaped = true;
+		worker_free_if_over(w);
+	}
+}
+
+/*
+ * From the fronts
+ */
+
+static void refuse(struct sfront *f, struct session_card *card, int fd, const char *why)
+{
+	card->state = slice_of(why);
+	card->left = SLICE_NONE;
+	session_msg_card(f->c, SMSG_REFUSED, card, fd);
+}
+
+static void on_start(struct sfront *f, struct msg *m)
+{
+	struct spawner *sp = f->sp;
+	struct session_card card;
+	struct sparked *pk;
+	struct suser *u;
+	int fd;
+
+	if (session_msg_read_card(m, &card) < 0 || (fd = msg_take_fd(m)) < 0) {
+		log_error("a message of front %u is broken", f->index);
+		return;
+	}
+	card.front = f->index;
+	u = user_get(sp, card.user);
+	if (u == NULL) {
+		refuse(f, &card, fd, "This name cannot have a mailbox");
+		return;
+	}
+	pk = hmap_get(sp->parked, id_key(&card.id));
+	if (pk != NULL)
+		parked_drop(pk);
+	if (u->worker != NULL && chan_is_full(u->worker->c)) {
+		refuse(f, &card, fd, "Too many logins of this user at once");
+		return;
+	}
+	if (u->worker == NULL && worker_start(u) < 0) {
+		user_drop_if_unused(u);
+		refuse(f, &card, fd, "No process could be started, try again in a minute");
+		return;
+	}
+	u->worker->starts++;
+	card.parked_others = u->n_parked;
+	card.linger_ms = sp->retiring || sp->n_workers > LINGER_PROCESSES ? 0 : LINGER_MS;
+	session_msg_card(u->worker->c, SMSG_START, &card, fd);
+}
+
+static void on_gone(struct sfront *f, struct msg *m)
+{
+	struct sparked *pk;
+	struct suser *u;
+	uint64_t id;
+
+	if (session_msg_read_id(m, &id) < 0 || (pk = hmap_get(f->sp->parked, id_key(&id))) == NULL)
+		return;
+	u = pk->user;
+	parked_drop(pk);
+	user_drop_if_unused(u);
+}
+
+static void on_front_msg(void *ctx, struct msg *m)
+{
+	struct sfront *f = ctx;
+
+	switch ((enum session_msg)m->type) {
+	case SMSG_START:
+		on_start(f, m);
+		break;
+	case SMSG_GONE:
+		on_gone(f, m);
+		break;
+	default:
+		log_error("front %u sent an unexpected message", f->index);
+		break;
+	}
+}
+
+static void on_front_close(void *ctx)
+{
+	struct sfront *f = ctx;
+	struct spawner *sp = f->sp;
+	struct slice key;
+	void *value;
+	size_t at = 0;
+
+	while (hmap_next(sp->parked, &at, &key, &value)) {
+		struct sparked *pk = value;
+		struct suser *u = pk->user;
+
+		if (pk->front == f) {
+			parked_drop(pk);
+			user_drop_if_unused(u);
+		}
+	}
+	chan_free(&f->c);
+	list_remove(&f->node);
+	free(f);
+	if (sp->retiring && sp->n_workers == 0 && list_is_empty(&sp->fronts))
+		loop_stop(sp->l);
+}
+
+static const struct chan_ops front_ops = { .on_msg = on_front_msg, .on_close = on_front_close };
+
+/*
+ * The process
+ */
+
+static void on_link(void *ctx, const char *role, unsigned index, int fd)
+{
+	struct spawner *sp = ctx;
+	struct sfront *f;
+
+	if (strcmp(role, "front") != 0) {
+		close(fd);
+		return;
+	}
+	f = mem_new(sizeof(*f));
+	f->sp = sp;
+	f->index = index;
+	f->c = chan_new(sp->l, fd, &front_ops, f);
+	list_prepend(&sp->fronts, &f->node);
+}
+
+/* The old fronts may still send what is in the middle of its login; who is connected stays until the end or until the fronts are gone. */
+static void on_retire(void *ctx)
+{
+	struct spawner *sp = ctx;
+
+	sp->retiring = true;
+	LIST_EACH(n, &sp->workers) {
+		struct worker *w = LIST_OF(n, struct worker, node);
+
+		if (w->c != NULL)
+			session_msg_id(w->c, SMSG_RETIRE, 0);
+	}
+	if (sp->n_workers == 0 && list_is_empty(&sp->fronts))
+		loop_stop(sp->l);
+}
+
+static void confine(const struct spawner *sp)
+{
+	static const char *const read_paths[] = { "/usr/lib", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	const char *write_paths[] = { sp->s->mail_directory, NULL };
+	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = read_paths, .write_paths = write_paths };
+	struct err e = ERR_INIT;
+
+	if (sandbox_enter(&sb, &e) < 0)
+		log_fatal("spawner cannot confine itself: %s", e.text);
+}
+
+void session_spawner_run(struct proc *p, const struct session_proto *proto)
+{
+	static const struct proc_events events = { .on_link = on_link, .on_retire = on_retire };
+	struct spawner sp = { .p = p, .l = proc_loop(p), .s = proc_settings(p), .proto = proto };
+
+	sp.users = hmap_new();
+	sp.parked = hmap_new();
+	list_init(&sp.fronts);
+	list_init(&sp.workers);
+	loop_signal(sp.l, SIGCHLD, on_child, &sp);
+	confine(&sp);
+	proc_start(p, &events, &sp);
+	proc_ready(p);
+	loop_run(sp.l);
+	hmap_free(&sp.users);
+	hmap_free(&sp.parked);
+}
