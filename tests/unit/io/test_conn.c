@@ -105,8 +105,8 @@ static void on_timeout(void *ctx, enum conn_end why)
 	conn_write(s->c, SLICE("* BYE too slow\r\n"));
 }
 
-static const struct conn_ops ops = { on_input, on_tls, on_drained, on_close, NULL };
-static const struct conn_ops polite_ops = { on_input, on_tls, on_drained, on_close, on_timeout };
+static const struct conn_ops ops = { on_input, on_tls, on_drained, on_close, NULL, NULL };
+static const struct conn_ops polite_ops = { on_input, on_tls, on_drained, on_close, on_timeout, NULL };
 
 static void on_alarm(void *ctx)
 {
