@@ -529,18 +529,6 @@ static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_sp
  * Start and end of the process
  */
 
-int session_box_dir(const struct settings *s, struct slice user, struct buf *out)
-{
-	ptrdiff_t at = slice_rchr(user, '@');
-	struct slice local = slice_head(user, at < 0 ? 0 : (size_t)at), domain = slice_from(user, at < 0 ? 0 : (size_t)at + 1);
-
-	if (at <= 0 || domain.n == 0 || user.n > LIMIT_USER_NAME || slice_chr(user, '/') >= 0 || slice_chr(user, '\0') >= 0)
-		return -1;
-	if (local.p[0] == '.' || domain.p[0] == '.')
-		return -1;
-	return buf_addf(out, "%s/%.*s/%.*s", s->mail_directory, SLICE_FMT(domain), SLICE_FMT(local));
-}
-
 static void open_box(struct sess *ss)
 {
 	struct box_options opt = { .special_folders = ss->s->special_folders, .quota_storage = ss->s->quota_storage,

@@ -10,7 +10,7 @@
 struct session_boot {
 	const struct settings *s;
 	const struct session_proto *proto;
-	struct slice user;                                            /* local@domain, checked by session_box_dir() */
+	struct slice user;                                            /* local@domain, checked by boxdir_of() */
 	const char *box_dir;
 	const char *log_name;                                         /* "posthouse/pop3d" */
 	int fd;                                                       /* our end of the channel to the spawner */
@@ -18,8 +18,5 @@ struct session_boot {
 
 /* First call in the forked child: drops what it inherited, opens the mailboxes, confines itself, serves, exits. */
 NORETURN void session_proc_run(const struct session_boot *boot);
-
-/* mail_directory/DOMAIN/LOCALPART. -1: not local@domain, or a name that would leave the directory. */
-int session_box_dir(const struct settings *s, struct slice user, struct buf *out) WARN_UNUSED;
 
 #endif

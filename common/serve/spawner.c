@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/chan.h"
+#include "serve/boxdir.h"
 #include "serve/login.h"
 #include "serve/sandbox.h"
 #include "serve/session_msg.h"
@@ -96,7 +97,7 @@ static struct suser *user_get(struct spawner *sp, struct slice name)
 	if (u != NULL)
 		return u;
 	buf_init(&dir, 4096);
-	if (session_box_dir(sp->s, name, &dir) < 0) {
+	if (boxdir_of(sp->s, name, &dir) < 0) {
 		buf_done(&dir);
 		return NULL;
 	}
