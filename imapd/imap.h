@@ -34,6 +34,7 @@ struct imap {
 	struct buf user, session_id, client;                          /* for the log */
 	struct slice tag;                                             /* of the running command */
 	bool uid;                                                     /* it came as UID ... */
+	bool by_number;                                               /* it names messages by number: no expunges while it runs */
 
 	struct mbox *mbox;                                            /* selected, or NULL */
 	struct view *view;
@@ -60,7 +61,7 @@ void imap_ok(struct imap *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(
 void imap_no(struct imap *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void imap_bad(struct imap *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);  /* counted */
 void imap_no_err(struct imap *s, struct buf *out, const struct err *e, bool trycreate);  /* code and words for e; what the client cannot mend is logged */
-void imap_put_capabilities(struct buf *out);                          /* "CAPABILITY IMAP4rev1 ..." */
+void imap_put_capabilities(const struct settings *set, struct buf *out);      /* "CAPABILITY IMAP4rev1 ..." */
 void imap_put_mailbox(struct slice utf8, struct buf *out);            /* as an astring in modified UTF-7 */
 void imap_put_flags(const struct imap *s, uint32_t seq, struct buf *out);     /* "FLAGS (...)", and " MODSEQ (n)" where that is on */
 void imap_put_flag_list(struct imap *s, struct buf *out);             /* "* FLAGS (...)" and PERMANENTFLAGS */

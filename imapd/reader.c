@@ -51,7 +51,7 @@ static enum imap_read bad(const struct imap_reader *r, struct slice line, const 
 	imap_text_init(&t, r->text.len > 0 ? buf_view(&r->text) : line, NULL);
 	if (imap_tag(&t, &tag) != 0 || !imap_peek(&t, ' ') || tag.n > 100)
 		tag = SLICE("*");
-	buf_putf(out, "%.*s BAD %s%s\r\n", SLICE_FMT(tag), why, r->caps->where);
+	buf_putf(out, "%.*s BAD %s\r\n", SLICE_FMT(tag), why);
 	return IMAP_READ_BAD;
 }
 
@@ -115,8 +115,8 @@ static enum imap_read announced(struct imap_reader *r, struct slice line, struct
 	if (r->size > r->caps->literal || r->literals + r->size > r->caps->literal) {
 		struct buf b;
 
-		buf_init(&b, 64);
-		buf_putf(&b, "literal larger than %zu octets", r->caps->literal);
+		buf_init(&b, BUF_UNBOUNDED);
+		buf_putf(&b, "literal larger than %zu octets%s", r->caps->literal, r->caps->where);
 		bad(r, line, r->size == UINT64_MAX ? "number out of range" : buf_str(&b), out);
 		buf_done(&b);
 		return imap_reader_refuse(r, out);

@@ -68,11 +68,12 @@ void imap_no_err(struct imap *s, struct buf *out, const struct err *e, bool tryc
 	imap_no(s, out, "[UNAVAILABLE] that failed on the server and was logged; try again later");
 }
 
-void imap_put_capabilities(struct buf *out)
+void imap_put_capabilities(const struct settings *set, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE LIST-EXTENDED LIST-STATUS "
-	              "SPECIAL-USE CREATE-SPECIAL-USE STATUS=SIZE CONDSTORE QRESYNC ESEARCH SEARCHRES WITHIN MULTIAPPEND BINARY QUOTA APPENDLIMIT "
-	              "SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES XLIST");
+	              "SPECIAL-USE CREATE-SPECIAL-USE STATUS=SIZE CONDSTORE QRESYNC ESEARCH SEARCHRES WITHIN MULTIAPPEND BINARY QUOTA "
+	              "SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES XLIST APPENDLIMIT");
+	buf_putf(out, "=%" PRIu64, set->message_size_limit);
 }
 
 void imap_put_mailbox(struct slice utf8, struct buf *out)
@@ -192,7 +193,7 @@ void imap_sync(struct imap *s, bool expunges, struct buf *out)
 
 void imap_sync_after(struct imap *s, struct buf *out)
 {
-	imap_sync(s, s->uid, out);
+	imap_sync(s, !s->by_number, out);
 }
 
 bool imap_enable(struct imap *s, unsigned what, struct buf *out)
