@@ -14,7 +14,7 @@ static const struct conf_param rows[] = {
 	    "The same for mail with the empty sender, such as returned mail. It is then dropped, with a line in the log."),
 	CONF_SECS(delay_warning_time, "4h", "0", "30d",
 	    "When the sender is told that a message still waits. 0 for never."),
-	CONF_SIZE(journal_segment_size, "64M", "1M", "1G",
+	CONF_SIZE(journal_segment_size, "16M", "1M", "1G",
 	    "The size of one file of the journal that accepted mail is written to. Several exist, and they are used again and again."),
 	CONF_SECS(checkpoint_interval, "5s", "1s", "10m",
 	    "How often delivered mail is made durable in the mailboxes, so that the journal may forget it. After a crash the mail since then is delivered again "

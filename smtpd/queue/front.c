@@ -106,8 +106,8 @@ static void on_accepted(struct front *f, struct msg *m)
 			log_error("a front accepted into journal segment %llu, which is not in use", (unsigned long long)place.segment);
 			continue;
 		}
-		if (!q->recovered && seg->owner != f)
-			continue;                                     /* recovery will scan it */
+		if (seg->unscanned)
+			continue;                                     /* recovery will find it */
 		if (place.offset < seg->seen_to)
 			continue;                                     /* a scan was faster */
 		seg->seen_to = place.offset + record_padded(place.length);

@@ -90,7 +90,7 @@ static void scan_journal(struct queue *q)
 	LIST_EACH(n, segs_all(q->segs)) {
 		struct seg *seg = LIST_OF(n, struct seg, node);
 
-		if (seg->state == SEG_FREE || (seg->state == SEG_GIVEN && seg->owner != NULL && seg->seen_to > SEGMENT_BLOCK))
+		if (!seg->unscanned)
 			continue;
 		queue_scan_segment(q, seg, true);
 		if (seg->state == SEG_CLOSED && segs_is_open_elsewhere(q->segs, seg))

@@ -59,7 +59,7 @@ static struct seg *seg_add(struct segs *s, const struct segment_head *h)
 	struct seg *seg = mem_new(sizeof(*seg));
 
 	*seg = (struct seg){ .state = h->in_use ? SEG_CLOSED : SEG_FREE, .number = h->number, .generation = h->generation, .size = h->size,
-		.seen_to = SEGMENT_BLOCK, .good_to = UINT64_MAX };
+		.seen_to = SEGMENT_BLOCK, .good_to = UINT64_MAX, .unscanned = h->in_use };
 	if (h->number > s->last_number)
 		s->last_number = h->number;
 	list_append(&s->all, &seg->node);
@@ -345,6 +345,7 @@ int segs_scan(struct segs *s, struct seg *seg, void (*fn)(void *ctx, const struc
 	*scan_out = record_scan(slice_mem(map, (size_t)size), seg->generation, seg->seen_to, fn, ctx);
 	munmap(map, (size_t)seg->size);
 	seg->seen_to = scan_out->end;
+	seg->unscanned = false;
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct seg {
 	struct list_node node;
 	enum seg_state state;
 	bool suspect;
+	bool unscanned;                                               /* in use when we started, not looked at yet */
 	uint64_t number, generation, size;
 	uint64_t seen_to;                                             /* every record before this octet is known to the queue */
 	uint64_t good_to;                                             /* of a suspect one: nothing behind counts */
