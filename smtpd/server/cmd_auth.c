@@ -1,0 +1,167 @@
+/*
+ * server/cmd_auth.c - STARTTLS (RFC 3207) and AUTH (RFC 4954). The login itself is the auth process's; base64 is taken off here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "server/session_in.h"
+
+#define AUTH_FAILURES_MAX 3
+
+const char *smtp_mechanisms(const struct smtp_session *s)
+{
+	return s->tls ? s->env.mechanisms_tls : s->env.mechanisms;
+}
+
+bool smtp_auth_is_offered(const struct smtp_session *s)
+{
+	return s->user == NULL && smtp_mechanisms(s)[0] != '\0';
+}
+
+enum smtp_want smtp_cmd_starttls(struct smtp_session *s, struct slice args, struct buf *out)
+{
+	if (s->tls)
+		return smtp_bad(s, out, "503 5.5.1 TLS already active");
+	if (!slice_is_empty(args))
+		return smtp_bad(s, out, "501 5.5.4 STARTTLS takes no parameters");
+	if (!s->env.starttls_ok)
+		return smtp_bad(s, out, "454 4.7.0 TLS not available: no certificate is configured");
+	smtp_good(s);
+	smtp_reply(s, out, "220 2.0.0 Ready to start TLS");
+	return SMTP_TLS;
+}
+
+static bool is_offered(const struct smtp_session *s, struct slice mechanism)
+{
+	struct slice rest = slice_of(smtp_mechanisms(s)), word;
+
+	while (slice_word(&rest, &word))
+		if (slice_ieq(word, mechanism))
+			return true;
+	return false;
+}
+
+/* Why AUTH can't be had now, or NULL. */
+static const char *auth_refusal(const struct smtp_session *s)
+{
+	if (s->user != NULL)
+		return "503 5.5.1 Already logged in";
+	if (smtp_mechanisms(s)[0] != '\0')
+		return NULL;
+	if (!s->tls && s->env.mechanisms_tls[0] != '\0')
+		return s->env.starttls_ok ? "538 5.7.11 Encryption required: STARTTLS first" : "538 5.7.11 Encryption required, and no certificate is configured";
+	return "503 5.5.1 No login on this port: use 587 or 465";
+}
+
+/* "=" is an initial response of no octets (RFC 4954 4). */
+static bool decode(struct smtp_session *s, struct slice text)
+{
+	buf_reset(&s->auth_octets);
+	return text_unbase64(text, &s->auth_octets) == 0;
+}
+
+enum smtp_want smtp_cmd_auth(struct smtp_session *s, struct slice args, struct buf *out)
+{
+	const char *refusal = auth_refusal(s);
+	struct slice mechanism, initial = SLICE_NONE, junk;
+	bool has_initial;
+
+	if (refusal != NULL)
+		return smtp_bad(s, out, "%s", refusal);
+	if (!slice_word(&args, &mechanism))
+		return smtp_bad(s, out, "501 5.5.4 Syntax: %s", s->cmd->help);
+	has_initial = slice_word(&args, &initial);
+	if (slice_word(&args, &junk))
+		return smtp_bad(s, out, "501 5.5.4 Syntax: %s", s->cmd->help);
+	if (!is_offered(s, mechanism))
+		return smtp_bad(s, out, "504 5.5.4 Mechanism %s is not offered: %s", smtp_shown(s, slice_head(mechanism, 40)), smtp_mechanisms(s));
+	if (has_initial && !decode(s, slice_eqs(initial, "=") ? SLICE_NONE : initial))
+		return smtp_bad(s, out, "501 5.5.2 not base64");
+	s->ask = (struct smtp_ask){ .mechanism = arena_dup(s->cmd_arena, mechanism), .has_initial = has_initial };
+	s->ask.initial = has_initial ? slice_mem(buf_str(&s->auth_octets), s->auth_octets.len) : SLICE_NONE;
+	s->mode = MODE_AUTH;
+	return SMTP_AUTH;
+}
+
+enum smtp_want smtp_auth_line(struct smtp_session *s, struct slice line, struct buf *out)
+{
+	if (slice_eqs(line, "*")) {
+		s->mode = MODE_COMMAND;
+		smtp_bad(s, out, "501 5.7.0 Login cancelled");
+		return SMTP_CANCEL;
+	}
+	if (!decode(s, line)) {
+		s->mode = MODE_COMMAND;
+		smtp_bad(s, out, "501 5.5.2 not base64");
+		return SMTP_CANCEL;
+	}
+	s->ask = (struct smtp_ask){ .response = slice_mem(buf_str(&s->auth_octets), s->auth_octets.len) };
+	return SMTP_RESPONSE;
+}
+
+static char *copy(struct slice text)
+{
+	char *p = malloc(text.n + 1);
+
+	if (p == NULL)
+		abort();
+	if (text.n > 0)
+		memcpy(p, text.p, text.n);
+	p[text.n] = '\0';
+	return p;
+}
+
+static enum smtp_want auth_ok(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
+{
+	free(s->user);
+	free(s->method);
+	s->user = copy(a->user);
+	s->method = copy(a->method);
+	s->auth_failures = 0;
+	smtp_good(s);
+	return smtp_reply(s, out, "235 2.7.0 Welcome");
+}
+
+static enum smtp_want auth_denied(struct smtp_session *s, struct buf *out)
+{
+	smtp_reply(s, out, "535 5.7.8 User name or password is wrong");
+	if (++s->auth_failures >= AUTH_FAILURES_MAX)
+		return smtp_bye(s, out, "421 4.7.0 %s Too many failed logins, closing", s->env.s->myhostname);
+	return SMTP_INPUT;
+}
+
+static enum smtp_want auth_more(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
+{
+	struct buf text;
+
+	buf_init(&text, LIMIT_AUTH_LINE * 2);
+	if (text_base64(a->challenge, &text) == 0)
+		smtp_reply(s, out, "334 %s", buf_str(&text));
+	buf_done(&text);
+	s->mode = MODE_AUTH;
+	return SMTP_INPUT;
+}
+
+enum smtp_want smtp_auth_answered(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
+{
+	s->mode = MODE_COMMAND;
+	if (a->result != AUTH_MORE)
+		buf_wipe(&s->auth_octets), buf_init(&s->auth_octets, LIMIT_AUTH_LINE);
+	switch (a->result) {
+	case AUTH_MORE:
+		return auth_more(s, a, out);
+	case AUTH_OK:
+		return auth_ok(s, a, out);
+	case AUTH_DENIED:
+		return auth_denied(s, out);
+	case AUTH_CANCELLED:
+		return smtp_bad(s, out, "501 5.7.0 Login cancelled");
+	case AUTH_SYNTAX:
+		return smtp_bad(s, out, "501 5.5.2 Login not understood");
+	case AUTH_TEMP:
+		break;
+	}
+	return smtp_reply(s, out, "454 4.7.0 Login can't be checked now, try again in a minute");
+}
