@@ -313,6 +313,11 @@ int route_owns(struct router *r, struct slice user, const struct path *sender, s
 	return result != 0 ? -1 : owns;
 }
 
+int route_user(struct router *r, struct slice name, struct arena *a, struct user *out, struct err *e)
+{
+	return users_get(r->users, name, a, out, e);
+}
+
 int route_generic(struct router *r, const struct path *address, struct arena *a, struct slice *out, struct err *e)
 {
 	struct slice full = path_text(address, a), user, detail;

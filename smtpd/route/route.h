@@ -57,6 +57,9 @@ int route_explain(struct router *r, struct slice rcpt, struct buf *steps, struct
 /* Addresses that lead to this user's own mailbox (sender ownership, smtp.md 2.16). */
 int route_owns(struct router *r, struct slice user, const struct path *sender, struct err *e) WARN_UNUSED;    /* 1 yes, 0 no, -1 error */
 
+/* The account itself: 1 found, 0 no such user, -1 error. */
+int route_user(struct router *r, struct slice name, struct arena *a, struct user *out, struct err *e) WARN_UNUSED;
+
 /* genericstable: what `address` becomes when it leaves. 1 found, 0 stays, -1 error. Keys: user@domain, @domain, user (of a local domain). */
 int route_generic(struct router *r, const struct path *address, struct arena *a, struct slice *out, struct err *e) WARN_UNUSED;
 

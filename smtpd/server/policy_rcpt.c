@@ -1,0 +1,188 @@
+/*
+ * server/policy_rcpt.c - the verdict on a recipient, step by step (smtp.md 2.0, step 5).
+ *
+ *	a  canonical form               (the parser has done it: source routes are gone)
+ *	b  the access map's To: may refuse
+ *	c  relay permission             relay.c alone; nothing after it turns its no into a yes
+ *	d  the mailbox exists
+ *	e  the kept verdicts on client and sender; postmaster and abuse skip them
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "server/policy_in.h"
+
+void policy_step(const struct policy_ask *ask, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (ask->steps == NULL)
+		return;
+	va_start(ap, fmt);
+	if (buf_vaddf(ask->steps, fmt, ap) != 0)
+		abort();
+	va_end(ap);
+	buf_puts(ask->steps, "\n");
+}
+
+static const char *class_words(enum route_class class)
+{
+	static const char *const words[] = { [ROUTE_LOCAL] = "local", [ROUTE_VIRTUAL] = "virtual", [ROUTE_RELAY] = "a relay domain", [ROUTE_REMOTE] = "not ours" };
+
+	return words[class];
+}
+
+/* b: accept words are ignored here, they are no permission to be in (smtp.md 2.1, recipient check 3). */
+static int check_block(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct policy_verdict *out, struct err *e)
+{
+	struct access_hit hit;
+
+	if (access_rcpt_block(p->access, ask->rcpt, class == ROUTE_LOCAL, a, &hit, e) != 0)
+		return -1;
+	if (hit.verb == ACCESS_REJECT || hit.verb == ACCESS_DEFER || hit.verb == ACCESS_BROKEN) {
+		bool plain = hit.verb == ACCESS_REJECT && slice_eqs(hit.code, "550 5.7.1") && slice_eqs(hit.text, "Access denied");
+
+		*out = policy_no(policy_reply(a, plain ? SLICE("550 5.2.1") : hit.code, ask->rcpt,
+		    plain ? SLICE("Mailbox disabled for this recipient") : hit.text), "access", hit.where);
+	}
+	out->discard = hit.verb == ACCESS_DISCARD;
+	out->hold = hit.verb == ACCESS_HOLD;
+	policy_step(ask, "access map, To: %.*s: %s%s%s", SLICE_FMT(path_text(ask->rcpt, a)),
+	    out->answer == POLICY_NO ? "refused" : out->discard ? "DISCARD" : out->hold ? "HOLD" : "nothing against it", hit.where[0] != '\0' ? " - " : "", hit.where);
+	return 0;
+}
+
+/* "u%d@us", "d!u", "u@d"@us: old ways to say "pass it on" (reliability.md row 42). Only a real mailbox of that name is one. */
+static int is_routed(struct policy *p, const struct policy_ask *ask, struct arena *a, bool *out, struct err *e)
+{
+	struct slice local = ask->rcpt->local;
+	struct route_verdict v;
+
+	*out = slice_chr(local, '%') >= 0 || slice_chr(local, '!') >= 0 || slice_chr(local, '@') >= 0;
+	if (!*out)
+		return 0;
+	if (route_check(p->router, ask->rcpt, a, &v, e) != 0)
+		return -1;
+	*out = !v.ok;
+	return 0;
+}
+
+static int gather(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct relay_facts *f, struct err *e)
+{
+	const struct policy_client *c = ask->client;
+	struct access_hit hit = { .verb = ACCESS_NONE };
+
+	*f = (struct relay_facts){
+		.rcpt_class = class, .login = ask->sender->login.n > 0, .login_barred = ask->sender->login_barred, .in_mynetworks = c->in_mynetworks,
+		.in_relay_networks = c->in_relay_networks, .connect_addr = c->connect_addr, .name = c->name_state, .name_ours = c->name_ours,
+		.drac = p->s->drac && c->addr.len != 0 ? ask->drac : RELAY_DRAC_OFF, .must_login = (ask->listener->flags & LISTENER_MUST_LOGIN) != 0,
+		.lmtp = (ask->listener->flags & LISTENER_LMTP) != 0,
+	};
+	if (class == ROUTE_REMOTE && access_rcpt_relay(p->access, ask->rcpt, a, &hit, e) != 0)
+		return -1;
+	f->to_relay = hit.verb == ACCESS_RELAY;
+	return is_routed(p, ask, a, &f->rcpt_routed, e);
+}
+
+static void explain_client(const struct policy_ask *ask)
+{
+	static const char *const names[] = {
+		[RELAY_NAME_OK] = "confirmed by DNS both ways", [RELAY_NAME_FORGED] = "may be forged: the name does not lead back to the address",
+		[RELAY_NAME_FAIL] = "the address has no name", [RELAY_NAME_TEMP] = "DNS did not answer",
+	};
+	const struct policy_client *c = ask->client;
+
+	policy_step(ask, "client name: %.*s (%s)", SLICE_FMT(c->name.n > 0 ? c->name : SLICE("unknown")), names[c->name_state]);
+	policy_step(ask, "client network: %s%s%s", c->in_mynetworks || c->in_relay_networks || c->connect_addr ? "may relay" : "no permission by address",
+	    c->where[0] != '\0' ? " - " : "", c->where);
+	policy_step(ask, "login: %.*s", SLICE_FMT(ask->sender->login.n > 0 ? ask->sender->login : SLICE("none")));
+}
+
+/* c */
+static int check_relay(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct policy_verdict *out, struct err *e)
+{
+	struct relay_facts f;
+	struct relay_verdict v;
+
+	if (gather(p, ask, class, a, &f, e) != 0)
+		return -1;
+	v = relay_decide(&f);
+	out->relay = v.rule;
+	out->rule = relay_rule_word(v.rule);
+	out->where = v.answer == RELAY_YES && v.rule >= RELAY_BY_MYNETWORKS && v.rule <= RELAY_BY_NAME ? ask->client->where : "";
+	if (v.answer == RELAY_ASK_DRAC)
+		out->answer = POLICY_ASK_DRAC;
+	else if (v.answer != RELAY_YES)
+		*out = (struct policy_verdict){ .answer = POLICY_NO, .rule = out->rule, .where = "", .relay = v.rule,
+		    .reply = policy_reply(a, slice_of(relay_reply_code(v.rule)), ask->rcpt, slice_of(relay_reply_text(v.rule))) };
+	policy_step(ask, "relay permission: %s - %s", v.answer == RELAY_YES ? "yes" : v.answer == RELAY_NO ? "no" : v.answer == RELAY_LATER ? "not now" : "dracd is asked",
+	    v.answer == RELAY_ASK_DRAC ? "nothing else speaks for the client" : relay_rule_text(v.rule));
+	return 0;
+}
+
+/* d */
+static int check_exists(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e)
+{
+	struct route_verdict v;
+
+	if (route_check(p->router, ask->rcpt, a, &v, e) != 0)
+		return -1;
+	policy_step(ask, "recipient: %s%s%.*s", v.ok ? "exists" : v.code, v.ok ? "" : " ", SLICE_FMT(v.ok ? SLICE("") : v.text));
+	if (!v.ok)
+		*out = policy_no(policy_reply(a, slice_of(v.code), ask->rcpt, v.text), "recipient", "");
+	return 0;
+}
+
+static bool is_open_to_all(const struct path *rcpt)
+{
+	return slice_ieqs(rcpt->local, "postmaster") || slice_ieqs(rcpt->local, "abuse");
+}
+
+static void check_dns(const struct policy_ask *ask, struct arena *a, struct policy_verdict *out)
+{
+	const struct policy_sender *s = ask->sender;
+
+	if (s->dns == POLICY_DNS_NONE)
+		*out = policy_no(policy_reply(a, SLICE("553 5.1.8"), s->path, SLICE("Domain of sender address does not exist: no bounce could reach it")), "sender-dns", "");
+	else if (s->dns == POLICY_DNS_TEMP)
+		*out = policy_no(policy_reply(a, SLICE("451 4.1.8"), s->path, SLICE("Domain of sender address does not resolve now, try again")), "sender-dns", "");
+}
+
+/* e */
+static void check_kept(const struct policy_ask *ask, struct arena *a, struct policy_verdict *out)
+{
+	const struct policy_verdict *kept[2] = { &ask->client->verdict, &ask->sender->verdict };
+
+	for (size_t i = ask->sender->login.n > 0 ? 1 : 0; i < 2 && out->answer == POLICY_YES; i++) {
+		out->discard = out->discard || kept[i]->discard;
+		out->hold = out->hold || kept[i]->hold;
+		if (kept[i]->answer == POLICY_NO)
+			*out = *kept[i];
+		policy_step(ask, "%s: %s%s%s", i == 0 ? "verdict on the client" : "verdict on the sender",
+		    kept[i]->answer == POLICY_NO ? "refused" : kept[i]->discard ? "DISCARD" : kept[i]->hold ? "HOLD" : "nothing against it",
+		    kept[i]->where[0] != '\0' ? " - " : "", kept[i]->where);
+	}
+	if (out->answer == POLICY_YES)
+		check_dns(ask, a, out);
+}
+
+int policy_rcpt(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e)
+{
+	enum route_class class = route_class_of(p->router, ask->rcpt->domain);
+	struct policy_verdict v = { .answer = POLICY_YES, .rule = "", .where = "" };
+
+	policy_step(ask, "recipient's domain: %s%s%s", class_words(class), route_where_listed(p->router, ask->rcpt->domain)[0] != '\0' ? " - " : "",
+	    route_where_listed(p->router, ask->rcpt->domain));
+	if (ask->steps != NULL)
+		explain_client(ask);
+	if (check_block(p, ask, class, a, &v, e) != 0)
+		return -1;
+	if (v.answer == POLICY_YES && check_relay(p, ask, class, a, &v, e) != 0)
+		return -1;
+	if (v.answer == POLICY_YES && check_exists(p, ask, a, &v, e) != 0)
+		return -1;
+	if (v.answer == POLICY_YES && !is_open_to_all(ask->rcpt))
+		check_kept(ask, a, &v);
+	*out = v;
+	return 0;
+}
