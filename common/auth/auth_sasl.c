@@ -25,7 +25,7 @@
 struct auth_sasl {
 	struct users *users;
 	char *default_domain;
-	sasl_callback_t callbacks[6];
+	sasl_callback_t callbacks[4];
 };
 
 struct mechanism {
@@ -84,13 +84,6 @@ static int log_cb(void *context, int level, const char *text)
 	(void)level;
 	(void)text;
 	return SASL_OK;                                                   /* sasl_errdetail() says it again, to whom it concerns */
-}
-
-static int confpath_cb(void *context, char **path)
-{
-	(void)context;
-	*path = mem_str("/nonexistent");
-	return SASL_OK;
 }
 
 /* Plug-ins that we have no use for are not loaded; no other file of the library's is read. */
@@ -222,7 +215,6 @@ int auth_sasl_init(struct auth_sasl **lib_out, struct users *users, const char *
 		{ SASL_CB_GETOPT, CALLBACK(getopt_cb), NULL },
 		{ SASL_CB_LOG, CALLBACK(log_cb), NULL },
 		{ SASL_CB_VERIFYFILE, CALLBACK(verifyfile_cb), NULL },
-		{ SASL_CB_GETCONFPATH, CALLBACK(confpath_cb), NULL },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 
