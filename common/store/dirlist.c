@@ -1,0 +1,96 @@
+/*
+ * store/dirlist.c - see dirlist.h.
+ */
+#include "store/dirlist.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define READ_STEP 65536
+
+static bool is_plain(int dirfd, const struct dirent *d)
+{
+	struct stat st;
+
+	if (d->d_type != DT_UNKNOWN)
+		return d->d_type == DT_REG;
+	return fstatat(dirfd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+int dirlist(int dirfd, bool in_new, struct arena *a, struct found **list_out, size_t *n_out, struct err *e)
+{
+	struct found *list = NULL;
+	size_t n = 0, cap = 0;
+	const struct dirent *d;
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(e, ERR_TEMP, errno, "listing a mailbox");
+	}
+	errno = 0;
+	while ((d = readdir(dir)) != NULL) {
+		struct found f = { .in_new = in_new };
+
+		if (d->d_name[0] == '.' || !is_plain(dirfd, d))
+			continue;
+		f.name = arena_dup(a, slice_of(d->d_name));
+		if (mname_parse(f.name, &f.n) != 0)
+			continue;
+		if (n == cap) {                                       /* doubled in the arena: what is left behind is as much again at most */
+			struct found *more = arena_array(a, cap == 0 ? 64 : cap * 2, sizeof *more);
+
+			if (n > 0)
+				memcpy(more, list, n * sizeof *more);
+			list = more;
+			cap = cap == 0 ? 64 : cap * 2;
+		}
+		list[n++] = f;
+	}
+	closedir(dir);
+	*list_out = list;
+	*n_out = n;
+	return 0;
+}
+
+static int count_lf(int fd, uint64_t *bare_out)
+{
+	char *p = mem_new(READ_STEP), last = 0;
+	uint64_t bare = 0;
+	ssize_t got;
+
+	while ((got = read(fd, p, READ_STEP)) > 0)
+		for (ssize_t i = 0; i < got; last = p[i++])
+			bare += p[i] == '\n' && last != '\r';
+	free(p);
+	*bare_out = bare;
+	return got < 0 ? -1 : 0;
+}
+
+int message_measure(int dirfd, const char *name, uint64_t *file_size_out, uint64_t *size_out, int64_t *mtime_out, struct err *e)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	uint64_t bare;
+
+	if (fd < 0)
+		return err_set(e, err_kind_of(errno), errno, "a message file");
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || count_lf(fd, &bare) != 0) {
+		close(fd);
+		return err_set(e, ERR_DENIED, 0, "a message file that is not a plain file, or not readable");
+	}
+	close(fd);
+	*file_size_out = (uint64_t)st.st_size;
+	*size_out = (uint64_t)st.st_size + bare;
+	*mtime_out = (int64_t)st.st_mtim.tv_sec;
+	return 0;
+}

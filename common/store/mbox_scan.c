@@ -1,0 +1,334 @@
+/*
+ * store/mbox_scan.c - files that other programs put, renamed or removed: procmail in new/, mutt in cur/, rsync anywhere; and what a crash left behind.
+ *
+ * We ourselves write to cur/ only, so new/ holds foreign files alone: looking at it costs nothing, however large the folder is. A file gets its UID by
+ * a rename into cur/ under a name of ours. The whole of cur/ is read only when its time is not the one that our last transaction noted.
+ */
+#include "store/folder.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/dirlist.h"
+
+static bool same_folder(const struct mbox *m, const struct found *f)
+{
+	return f->n.has_uid && f->n.uidvalidity == m->uidvalidity;
+}
+
+/* A file that one of us named and could not tell of: a UID that was taken but is in no log. */
+static bool is_ours(const struct mbox *m, const struct found *f)
+{
+	return same_folder(m, f) && f->n.has_size && !f->in_new && f->n.uid >= m->uidnext && f->n.uid < m->reserved;
+}
+
+static int in_order(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	if (x->n.uid != y->n.uid)
+		return x->n.uid < y->n.uid ? -1 : 1;
+	if (x->n.date != y->n.date)
+		return x->n.date < y->n.date ? -1 : 1;
+	return strcmp(x->name.p, y->name.p);
+}
+
+static int measure(struct mbox *m, struct found *f, struct err *e)
+{
+	int64_t mtime;
+
+	if (message_measure(f->in_new ? m->newfd : m->curfd, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
+		return -1;
+	f->n.has_size = true;
+	f->n.has_lf = f->n.size != f->n.file_size;
+	if (!f->n.has_uid || f->n.date < 0)
+		f->n.date = mtime < 0 ? 0 : mtime;
+	return 0;
+}
+
+static int put_name(struct mbox *m, struct found *f, struct buf *out)
+{
+	struct buf stem;
+	int rc;
+
+	if (f->n.keywords != 0 && !same_folder(m, f))
+		f->n.keywords = 0;                                    /* letters of another folder mean other words */
+	if (mname_put(&f->n, out) == 0)
+		return 0;
+	buf_init(&stem, BUF_UNBOUNDED);
+	unique_stem(m->box, f->n.date, NULL, &stem);
+	f->n.stem = buf_view(&stem);
+	rc = mname_put(&f->n, out);
+	buf_done(&stem);
+	return rc;
+}
+
+static void add(struct mbox *m, struct txn *t, const struct found *f, struct slice name)
+{
+	struct slot s = { .m = { f->n.uid, f->n.flags, f->n.keywords, t->modseq, f->n.size, f->n.date }, .state = f->n.has_lf ? SLOT_LF : 0 };
+
+	(void)m;
+	txn_add(t, &s, name, 0);
+}
+
+/* Gives f a name with a UID of ours. 1: it has gone, or is not to be had; skip it. */
+static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, struct err *e)
+{
+	struct err why;
+	struct buf name;
+	int rc;
+
+	if (measure(m, f, &why) != 0)
+		return 1;
+	f->n.uid = uid;
+	buf_init(&name, BUF_UNBOUNDED);
+	rc = put_name(m, f, &name);
+	f->n.has_uid = true;
+	f->n.uidvalidity = m->uidvalidity;
+	buf_reset(&name);
+	if (rc == 0)
+		rc = put_name(m, f, &name);
+	if (rc == 0 && renameat(f->in_new ? m->newfd : m->curfd, f->name.p, m->curfd, buf_str(&name)) != 0)
+		rc = errno == ENOENT ? 1 : err_set(e, err_kind_of(errno), errno, "adopting a message in %s", m->name);
+	if (rc == 0)
+		add(m, t, f, buf_view(&name));
+	buf_done(&name);
+	return rc;
+}
+
+/* First ours, by their UIDs; then the rest, in the order of their dates, with new UIDs. */
+static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct err *e)
+{
+	uint32_t next = m->uidnext, first;
+	size_t strange = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (is_ours(m, &f[i]) && f[i].n.uid >= next)
+			next = f[i].n.uid + 1;
+	for (size_t i = 0; i < n; i++)
+		if (!is_ours(m, &f[i]))
+			f[i].n.uid = UINT32_MAX, strange++;
+	qsort(f, n, sizeof *f, in_order);
+	m->stamps_moved = true;
+	for (size_t i = 0; i < n - strange; i++)
+		if (i == 0 || f[i].n.uid != f[i - 1].n.uid)
+			add(m, t, &f[i], f[i].name);
+	if (strange == 0)
+		return 0;
+	if (mbox_take_uids(m, next - m->uidnext + (uint32_t)strange, &first, e) != 0)
+		return -1;
+	for (size_t i = n - strange; i < n; i++) {
+		int rc = adopt(m, t, &f[i], next, e);
+
+		if (rc < 0)
+			return -1;
+		next += rc == 0;
+	}
+	return 0;
+}
+
+static void set_racy(struct mbox *m, uint32_t bit, int64_t stamp)
+{
+	m->racy &= ~bit;
+	if (clock_wall_us() * 1000 - stamp < RACY_NS)
+		m->racy |= bit;
+}
+
+int mbox_scan_new(struct mbox *m, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	struct found *f;
+	struct txn t;
+	size_t n;
+	int rc;
+
+	txn_init(m, &t);
+	rc = dirlist(m->newfd, true, a, &f, &n, e);
+	if (rc == 0 && n > 0)
+		rc = adopt_all(m, &t, f, n, e);
+	if (rc == 0) {
+		m->stamp_new = stamp_of(m->newfd);
+		set_racy(m, 1, m->stamp_new);
+		if (n == 0)
+			t.modseq = m->modseq;
+		rc = mbox_commit(m, &t, NULL, e);
+	}
+	txn_done(&t);
+	arena_free(&a);
+	return rc;
+}
+
+/* ---- cur/ ---- */
+
+/* Another program renamed it: its flags are what that program made them, seen from the flags that it found in the old name. */
+static void renamed(struct mbox *m, struct txn *t, uint32_t slot, struct slice old, const struct found *f)
+{
+	const struct mrec *r = mbox_rec(m, slot);
+	struct mname was;
+	uint32_t flags = f->n.flags;
+	uint64_t keywords = f->n.keywords;
+
+	if (mname_parse(old, &was) == 0 && (mbox_slot_state(m, slot) & SLOT_DIRTY) != 0) {
+		flags = (r->flags & ~(was.flags ^ f->n.flags)) | (f->n.flags & (was.flags ^ f->n.flags));
+		keywords = (r->keywords & ~(was.keywords ^ f->n.keywords)) | (f->n.keywords & (was.keywords ^ f->n.keywords));
+	}
+	if (flags != r->flags || keywords != r->keywords)
+		txn_flags(t, r->uid, flags, keywords);
+	txn_name(t, r->uid, (mbox_slot_state(m, slot) & ~(uint32_t)SLOT_DIRTY) | (flags != f->n.flags || keywords != f->n.keywords ? SLOT_DIRTY : 0), f->name);
+}
+
+/* Sorts out what is known; the others go to the front of f. Returns how many those are. */
+static size_t match(struct mbox *m, struct txn *t, struct found *f, size_t n, unsigned char *seen)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t slot = same_folder(m, &f[i]) ? mbox_slot_of(m, f[i].n.uid) : UINT32_MAX;
+		struct slice old;
+
+		if (slot == UINT32_MAX || mbox_is_gone(m, slot) || seen[slot] != 0) {
+			f[left++] = f[i];
+			continue;
+		}
+		seen[slot] = 1;
+		if (!mbox_slot_name(m, slot, &old) || !slice_eq(old, f[i].name))
+			renamed(m, t, slot, old, &f[i]);
+	}
+	return left;
+}
+
+static void miss(struct mbox *m, struct txn *t, const unsigned char *seen)
+{
+	bool any = false;
+
+	for (uint32_t slot = 0; slot < mbox_slots(m); slot++)
+		if (seen[slot] == 0 && !mbox_is_gone(m, slot)) {
+			txn_expunge(t, mbox_rec(m, slot)->uid);
+			any = true;
+		}
+	if (any)
+		txn_unlinked(t);
+}
+
+static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
+{
+	struct arena *a = arena_new(0);
+	unsigned char *seen = mem_new((size_t)mbox_slots(m) + 1);
+	int64_t before = stamp_of(m->curfd);
+	struct found *f;
+	struct txn t;
+	size_t n;
+	int rc;
+
+	txn_init(m, &t);
+	rc = dirlist(m->curfd, false, a, &f, &n, e);
+	*again_out = rc == 0 && !last && stamp_of(m->curfd) != before;
+	if (rc == 0 && !*again_out) {
+		n = match(m, &t, f, n, seen);
+		if (stamp_of(m->curfd) == before)
+			miss(m, &t, seen);                            /* a listing during renames may lack a name that is there */
+		m->stamp_cur = before;
+		if (n > 0)
+			rc = adopt_all(m, &t, f, n, e);
+		set_racy(m, 2, before);
+		if (txn_is_empty(&t))
+			t.modseq = m->modseq;
+		if (rc == 0)
+			rc = mbox_commit(m, &t, NULL, e);
+	}
+	txn_done(&t);
+	free(seen);
+	arena_free(&a);
+	return rc;
+}
+
+int mbox_scan_cur(struct mbox *m, struct err *e)
+{
+	bool again = true;
+	int rc = 0;
+
+	for (int turn = 0; turn < 4 && again && rc == 0; turn++)
+		rc = scan_once(m, turn == 3, &again, e);
+	return rc;
+}
+
+/* ---- the lock, and all that has to be in order before a change ---- */
+
+static int after_restart(struct mbox *m, struct err *e)
+{
+	int64_t apart = m->boot - m->box->boot;
+	struct txn t;
+	int rc;
+
+	if (apart >= -2 && apart <= 2)
+		return 0;
+	txn_init(m, &t);
+	t.modseq = m->modseq;
+	txn_next(&t, m->uidnext > m->reserved ? m->uidnext : m->reserved, m->box->boot);
+	rc = mbox_commit(m, &t, NULL, e);
+	txn_done(&t);
+	return rc;
+}
+
+static int look_around(struct mbox *m, struct err *e)
+{
+	int64_t now = 0, seen_new = stamp_of(m->newfd), seen_cur = stamp_of(m->curfd);
+
+	if (m->racy != 0)
+		now = clock_wall_us() * 1000;
+	if (mbox_finish_unlinks(m, e) != 0)
+		return -1;
+	if ((seen_new != m->stamp_new || ((m->racy & 1) != 0 && now - seen_new > RACY_NS)) && mbox_scan_new(m, e) != 0)
+		return -1;
+	if (stamp_of(m->curfd) != m->stamp_cur || ((m->racy & 2) != 0 && now - seen_cur > RACY_NS))
+		return mbox_scan_cur(m, e);
+	return 0;
+}
+
+/* Under the lock. 1: what is there can't be written behind; it has been rebuilt, or must be. */
+static int settle(struct mbox *m, struct err *e)
+{
+	bool bad = false;
+
+	if (m->log.id != 0 && mbox_read_log(m, &bad, e) != 0)
+		return -1;
+	if (m->log.id != 0 && !bad && !m->damaged)
+		return after_restart(m, e) != 0 || look_around(m, e) != 0 ? -1 : 0;
+	return mbox_rebuild(m, e) != 0 || mbox_reload(m, e) != 0 ? -1 : 1;
+}
+
+int mbox_begin(struct mbox *m, struct err *e)
+{
+	for (int turn = 0; turn < 16; turn++) {
+		bool replaced;
+		int rc;
+
+		assert(!m->log.locked);
+		if (m->log.fd < 0 && mbox_reload(m, e) != 0)
+			return -1;
+		if (slog_lock(&m->log, &replaced, e) != 0)
+			return -1;
+		rc = replaced ? mbox_switch_log(m, e) : settle(m, e);
+		if (rc < 0) {
+			slog_unlock(&m->log);
+			return -1;
+		}
+		if (rc == 0 && !replaced)
+			return 0;
+	}
+	return err_set(e, ERR_TEMP, 0, "%s: the log does not come to rest", m->name);
+}
+
+void mbox_end(struct mbox *m)
+{
+	struct err ignored;
+
+	if (mbox_wants_fold(m) && mbox_fold(m, &ignored) != 0) {}     /* the log goes on growing; the next one tries again */
+	slog_unlock(&m->log);
+}

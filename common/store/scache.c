@@ -1,0 +1,167 @@
+/*
+ * store/scache.c - see scache.h.
+ *
+ *     file: "PHCACHE1", entries. entry: magic u32, crc u32, uidvalidity u32, uid u32, length u32 x 5, zero u32, texts
+ */
+#include "store/scache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/num.h"
+
+#define FILE_MAGIC "PHCACHE1"
+#define ENTRY_MAGIC 0x31454350u
+#define HEAD (20 + 4 * SCACHE_TEXTS)
+#define FIRST_READ 4096
+
+void scache_init(struct scache *c)
+{
+	c->fd = -1;
+}
+
+void scache_close(struct scache *c)
+{
+	file_close(&c->fd);
+}
+
+static int cache_open(struct scache *c, int dirfd, bool create)
+{
+	struct stat st;
+
+	if (c->fd >= 0)
+		return 0;
+	c->fd = openat(dirfd, SCACHE_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (create ? O_CREAT : 0), 0600);
+	if (c->fd >= 0 && (fstat(c->fd, &st) != 0 || !S_ISREG(st.st_mode)))
+		file_close(&c->fd);
+	return c->fd < 0 ? -1 : 0;
+}
+
+/* The place for the next entry, in the file that has the name now. */
+static int cache_end(struct scache *c, int dirfd, off_t *end_out, struct err *e)
+{
+	struct stat st;
+
+	for (int turn = 0; turn < 2; turn++) {
+		if (cache_open(c, dirfd, true) != 0 || fstat(c->fd, &st) != 0)
+			return err_set(e, err_kind_of(errno), errno, SCACHE_NAME);
+		if (st.st_nlink > 0)
+			break;
+		scache_close(c);
+	}
+	if (c->fd < 0)
+		return err_set(e, ERR_TEMP, 0, SCACHE_NAME " comes and goes");
+	*end_out = st.st_size < 8 ? 0 : st.st_size;
+	return 0;
+}
+
+static void put_entry(uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], struct buf *b)
+{
+	char h[HEAD] = { 0 };
+	size_t at = b->len;
+
+	num_put_le32(h, ENTRY_MAGIC);
+	num_put_le32(h + 8, uidvalidity);
+	num_put_le32(h + 12, uid);
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		num_put_le32(h + 16 + 4 * i, (uint32_t)texts[i].n);
+	buf_put(b, slice_mem(h, sizeof h));
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		buf_put(b, texts[i]);
+	num_put_le32(b->p + at + 4, hash_crc32c(0, b->p + at + 8, b->len - at - 8));
+}
+
+int scache_append(struct scache *c, int dirfd, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e)
+{
+	struct buf b;
+	off_t end = 0;
+	ssize_t n;
+	size_t total = HEAD;
+
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		total += texts[i].n;
+	if (total > SCACHE_ENTRY_MAX)
+		return err_set(e, ERR_LIMIT, 0, "too large to cache");
+	if (cache_end(c, dirfd, &end, e) != 0)
+		return -1;
+	buf_init(&b, BUF_UNBOUNDED);
+	if (end == 0)
+		buf_puts(&b, FILE_MAGIC);
+	put_entry(uidvalidity, uid, texts, &b);
+	n = pwrite(c->fd, b.p, b.len, end);
+	if (n != (ssize_t)b.len) {
+		int why = n < 0 ? errno : ENOSPC;
+
+		if (ftruncate(c->fd, end) != 0) {}                    /* what is left is no entry */
+		buf_done(&b);
+		return err_set(e, err_kind_of(why), why, "writing " SCACHE_NAME);
+	}
+	*at_out = (uint64_t)end + (end == 0 ? 8 : 0);
+	buf_done(&b);
+	return 0;
+}
+
+size_t scache_entry_len(struct slice head)
+{
+	size_t total = HEAD;
+
+	if (head.n < HEAD || num_get_le32(head.p) != ENTRY_MAGIC)
+		return 0;
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		total += num_get_le32(head.p + 16 + 4 * i);
+	return total > SCACHE_ENTRY_MAX ? 0 : total;
+}
+
+int scache_parse(struct slice in, uint32_t uidvalidity, uint32_t uid, struct slice texts_out[SCACHE_TEXTS])
+{
+	size_t total = scache_entry_len(in), at = HEAD;
+
+	if (total == 0 || in.n < total || num_get_le32(in.p + 8) != uidvalidity || num_get_le32(in.p + 12) != uid)
+		return -1;
+	if (num_get_le32(in.p + 4) != hash_crc32c(0, in.p + 8, total - 8))
+		return -1;
+	for (size_t i = 0; i < SCACHE_TEXTS; i++) {
+		texts_out[i] = slice_mem(in.p + at, num_get_le32(in.p + 16 + 4 * i));
+		at += texts_out[i].n;
+	}
+	return 0;
+}
+
+static int get_once(struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
+{
+	char *p = arena_alloc(a, FIRST_READ);
+	ssize_t got = pread(c->fd, p, FIRST_READ, (off_t)at);
+	size_t total;
+
+	if (got < 0 || (total = scache_entry_len(slice_mem(p, (size_t)got))) == 0)
+		return -1;
+	if (total > FIRST_READ) {
+		p = arena_alloc(a, total);
+		got = pread(c->fd, p, total, (off_t)at);
+	}
+	return got < 0 ? -1 : scache_parse(slice_mem(p, (size_t)got), uidvalidity, uid, texts_out);
+}
+
+int scache_get(struct scache *c, int dirfd, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
+{
+	if (at == 0 || at > INT64_MAX)
+		return -1;
+	for (int turn = 0; turn < 2; turn++) {
+		bool fresh = c->fd < 0;
+
+		if (cache_open(c, dirfd, false) != 0)
+			return -1;
+		if (get_once(c, at, uidvalidity, uid, a, texts_out) == 0)
+			return 0;
+		if (fresh)
+			return -1;
+		scache_close(c);                                      /* it may have been replaced */
+	}
+	return -1;
+}

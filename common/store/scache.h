@@ -1,0 +1,33 @@
+/*
+ * store/scache.h - posthouse.cache: what FETCH asks for most, one immutable entry a message, appended under the folder's lock.
+ *
+ * An entry names its message and has a CRC over all of it, so an offset that points into another file, or nowhere, is a miss and never a wrong answer:
+ * the file may be deleted, cut or scribbled on at any time.
+ */
+#ifndef STORE_SCACHE_H
+#define STORE_SCACHE_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define SCACHE_NAME "posthouse.cache"
+#define SCACHE_TEXTS 5                                                /* enum mcache, and a preview */
+#define SCACHE_ENTRY_MAX (4u << 20)
+
+struct scache { int fd; };
+
+void scache_init(struct scache *c);
+void scache_close(struct scache *c);
+/* Offset of the new entry, never 0. ERR_LIMIT: too large to keep. */
+int scache_append(struct scache *c, int dirfd, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e) WARN_UNUSED;
+/* 0 and the texts (in the arena), or -1: not there, or not to be trusted. */
+int scache_get(struct scache *c, int dirfd, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;
+
+/* Pure. */
+int scache_parse(struct slice in, uint32_t uidvalidity, uint32_t uid, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;
+size_t scache_entry_len(struct slice head);                           /* from the first 40 octets; 0: no entry */
+
+#endif
