@@ -155,6 +155,7 @@ void txn_ended(struct txn *t, uint64_t next_log);
 bool txn_is_empty(const struct txn *t);
 /* Appends, applies, and wakes everybody. On failure nothing has changed. */
 int mbox_commit(struct mbox *m, struct txn *t, const struct view *origin, struct err *e) WARN_UNUSED;
+int mbox_commit_quietly(struct mbox *m, struct txn *t, struct err *e) WARN_UNUSED;    /* wakes nobody */
 int mbox_apply(struct mbox *m, struct slice payload, const struct view *origin) WARN_UNUSED;   /* -1: not a transaction */
 /* Of a transaction, only what it says of flags of messages that are there. */
 int mbox_apply_flags(struct mbox *m, struct slice payload) WARN_UNUSED;
@@ -176,6 +177,7 @@ int mbox_scan_cur(struct mbox *m, struct err *e) WARN_UNUSED;         /* locked:
 
 /* ---- import.c: Dovecot, Courier ---- */
 int import_uidlist(struct mbox *m, struct err *e) WARN_UNUSED;        /* locked, nothing of ours there yet: UIDs of others into the names */
+int import_subscriptions(struct box *b, struct err *e) WARN_UNUSED;
 
 /* ---- meta.c: posthouse.folder ---- */
 int meta_load(struct mbox *m, struct err *e) WARN_UNUSED;             /* ERR_NOTFOUND, ERR_SYNTAX */
@@ -184,8 +186,8 @@ int meta_replace(int dirfd, const char *name, struct slice content, struct err *
 int meta_read(int dirfd, const char *name, struct buf *out, struct err *e) WARN_UNUSED;
 int meta_parse(struct slice text, struct mbox *m) WARN_UNUSED;        /* pure but for m's uidvalidity, reserved, keywords */
 
-/* ---- folders.c ---- */
-int folder_make(struct box *b, const char *disk, uint32_t uidvalidity, struct err *e) WARN_UNUSED;
+/* ---- box.c ---- */
+
 uint32_t box_next_uidvalidity(struct box *b);
 
 /* ---- notify.c ---- */

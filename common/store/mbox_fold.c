@@ -138,7 +138,7 @@ int mbox_fold(struct mbox *m, struct err *e)
 		txn_init(m, &t);
 		t.modseq = m->modseq;
 		txn_ended(&t, next_id);
-		rc = mbox_commit(m, &t, NULL, e);
+		rc = mbox_commit_quietly(m, &t, e);
 		txn_done(&t);
 	}
 	free(c.gone);

@@ -57,8 +57,6 @@ static int put_name(struct mbox *m, struct found *f, struct buf *out)
 	struct buf stem;
 	int rc;
 
-	if (f->n.keywords != 0 && !same_folder(m, f))
-		f->n.keywords = 0;                                    /* letters of another folder mean other words */
 	if (mname_put(&f->n, out) == 0)
 		return 0;
 	buf_init(&stem, BUF_UNBOUNDED);
@@ -69,11 +67,10 @@ static int put_name(struct mbox *m, struct found *f, struct buf *out)
 	return rc;
 }
 
-static void add(struct mbox *m, struct txn *t, const struct found *f, struct slice name)
+static void add(struct txn *t, const struct found *f, struct slice name)
 {
 	struct slot s = { .m = { f->n.uid, f->n.flags, f->n.keywords, t->modseq, f->n.size, f->n.date }, .state = f->n.has_lf ? SLOT_LF : 0 };
 
-	(void)m;
 	txn_add(t, &s, name, 0);
 }
 
@@ -86,18 +83,17 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 
 	if (measure(m, f, &why) != 0)
 		return 1;
+	if (!same_folder(m, f))
+		f->n.keywords = 0;                                    /* letters of another folder mean other words */
+	f->n.has_uid = true;
+	f->n.uidvalidity = m->uidvalidity;
 	f->n.uid = uid;
 	buf_init(&name, BUF_UNBOUNDED);
 	rc = put_name(m, f, &name);
-	f->n.has_uid = true;
-	f->n.uidvalidity = m->uidvalidity;
-	buf_reset(&name);
-	if (rc == 0)
-		rc = put_name(m, f, &name);
 	if (rc == 0 && renameat(f->in_new ? m->newfd : m->curfd, f->name.p, m->curfd, buf_str(&name)) != 0)
 		rc = errno == ENOENT ? 1 : err_set(e, err_kind_of(errno), errno, "adopting a message in %s", m->name);
 	if (rc == 0)
-		add(m, t, f, buf_view(&name));
+		add(t, f, buf_view(&name));
 	buf_done(&name);
 	return rc;
 }
@@ -106,19 +102,23 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct err *e)
 {
 	uint32_t next = m->uidnext, first;
-	size_t strange = 0;
+	size_t strange;
 
 	for (size_t i = 0; i < n; i++)
-		if (is_ours(m, &f[i]) && f[i].n.uid >= next)
-			next = f[i].n.uid + 1;
-	for (size_t i = 0; i < n; i++)
 		if (!is_ours(m, &f[i]))
-			f[i].n.uid = UINT32_MAX, strange++;
+			f[i].n.uid = UINT32_MAX;
 	qsort(f, n, sizeof *f, in_order);
+	for (size_t i = n; i-- > 1;)
+		if (f[i].n.uid == f[i - 1].n.uid)                     /* two of one UID: the second gets its own */
+			f[i].n.uid = UINT32_MAX;
+	qsort(f, n, sizeof *f, in_order);
+	for (strange = 0; strange < n && f[n - 1 - strange].n.uid == UINT32_MAX;)
+		strange++;
+	if (strange < n)
+		next = f[n - 1 - strange].n.uid + 1;
 	m->stamps_moved = true;
 	for (size_t i = 0; i < n - strange; i++)
-		if (i == 0 || f[i].n.uid != f[i - 1].n.uid)
-			add(m, t, &f[i], f[i].name);
+		add(t, &f[i], f[i].name);
 	if (strange == 0)
 		return 0;
 	if (mbox_take_uids(m, next - m->uidnext + (uint32_t)strange, &first, e) != 0)

@@ -388,7 +388,7 @@ void mbox_stamp(struct mbox *m)
 	m->stamps_moved = false;
 }
 
-int mbox_commit(struct mbox *m, struct txn *t, const struct view *origin, struct err *e)
+static int commit(struct mbox *m, struct txn *t, const struct view *origin, struct err *e)
 {
 	if (m->stamps_moved)
 		mbox_stamp(m);
@@ -402,9 +402,22 @@ int mbox_commit(struct mbox *m, struct txn *t, const struct view *origin, struct
 		return err_set(e, ERR_TEMP, 0, "mailbox log: our own record can't be applied");
 	if (m->dirty > 0 && m->dirty_since_ms == 0)
 		m->dirty_since_ms = clock_mono_ms();
+	return 0;
+}
+
+int mbox_commit(struct mbox *m, struct txn *t, const struct view *origin, struct err *e)
+{
+	if (commit(m, t, origin, e) != 0)
+		return -1;
 	quota_set(m);
 	notify_send(m->box);
 	return 0;
+}
+
+/* Of nothing that anybody waits for: names, cache. */
+int mbox_commit_quietly(struct mbox *m, struct txn *t, struct err *e)
+{
+	return commit(m, t, NULL, e);
 }
 
 int mbox_take_uids(struct mbox *m, uint32_t n, uint32_t *first_out, struct err *e)
@@ -499,7 +512,7 @@ int mbox_finish_unlinks(struct mbox *m, struct err *e)
 	txn_init(m, &t);
 	t.modseq = m->modseq;
 	txn_unlinked(&t);
-	rc = mbox_commit(m, &t, NULL, e);
+	rc = mbox_commit_quietly(m, &t, e);
 	txn_done(&t);
 	return rc;
 }
@@ -536,7 +549,7 @@ int mbox_flush_names(struct mbox *m, size_t most, struct err *e)
 	}
 	if (!txn_is_empty(&t)) {
 		m->stamps_moved = true;
-		rc = mbox_commit(m, &t, NULL, e);
+		rc = mbox_commit_quietly(m, &t, e);
 	}
 	m->dirty_since_ms = m->dirty > 0 ? clock_mono_ms() : 0;
 	buf_done(&b);

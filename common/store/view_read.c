@@ -1,0 +1,282 @@
+/*
+ * store/view_read.c - the octets of a message, and what is cached of it.
+ */
+#include "store/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "mail/header.h"
+#include "mail/mime.h"
+
+#define MAP_FROM (256u << 10)                                         /* below, a read costs less than a mapping */
+#define CACHE_OCTETS (64u << 20)                                      /* larger messages are parsed when somebody asks */
+
+static int open_message(struct mbox *m, uint32_t slot, struct err *e)
+{
+	char path[MNAME_MAX + 1];
+	struct slice name;
+	struct mname n;
+	int fd;
+
+	if (mbox_is_gone(m, slot) || !mbox_slot_name(m, slot, &name) || name.n > MNAME_MAX)
+		return err_set(e, ERR_NOTFOUND, 0, "the message was expunged");
+	if (mname_parse(name, &n) != 0 || n.uid != mbox_rec(m, slot)->uid)
+		return err_set(e, ERR_NOTFOUND, 0, "the index does not know the message's file");
+	memcpy(path, name.p, name.n);
+	path[name.n] = '\0';
+	fd = openat(m->curfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd >= 0 ? fd : err_set(e, err_kind_of(errno), errno, "a message of %s", m->name);
+}
+
+/* Looks again where the file has another name by now: lazily renamed by another process of ours, or by another program. */
+static int find_message(struct mbox *m, uint32_t slot, struct err *e)
+{
+	int fd = -1;
+
+	for (int turn = 0; turn < 3; turn++) {
+		fd = open_message(m, slot, e);
+		if (fd >= 0 || e->kind != ERR_NOTFOUND || mbox_is_gone(m, slot))
+			return fd;
+		if (turn == 1)
+			m->stamp_cur = 0;                             /* the directory looked unchanged, and yet: read it */
+		if (mbox_refresh(m, e) != 0)
+			return -1;
+	}
+	return fd;
+}
+
+static int read_small(int fd, size_t size, struct mbody *out, struct err *e)
+{
+	char *p = mem_new(size + 1);
+	size_t got = 0;
+
+	while (got < size) {
+		ssize_t n = pread(fd, p + got, size - got, (off_t)got);
+
+		if (n == 0 || (n < 0 && errno != EINTR))
+			break;
+		got += n > 0 ? (size_t)n : 0;
+	}
+	if (got < size) {
+		free(p);
+		return err_set(e, ERR_TEMP, errno, "reading a message");
+	}
+	*out = (struct mbody){ slice_mem(p, size), p, 0, fd };
+	return 0;
+}
+
+/* A file with bare LFs, as other programs write it, becomes what goes over the wire. */
+static int read_lf(struct mbody *b)
+{
+	struct buf wire;
+	struct slice rest = b->octets, line;
+
+	buf_init(&wire, BUF_UNBOUNDED);
+	while (rest.n > 0) {
+		const char *lf = memchr(rest.p, '\n', rest.n);
+
+		line = lf == NULL ? rest : slice_head(rest, (size_t)(lf - rest.p));
+		rest = slice_from(rest, line.n + (lf != NULL));
+		if (lf != NULL && line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		buf_put(&wire, line);
+		if (lf != NULL)
+			buf_puts(&wire, "\r\n");
+	}
+	if (b->map_len > 0)
+		munmap(b->map, b->map_len);
+	else
+		free(b->map);
+	*b = (struct mbody){ buf_view(&wire), wire.p, 0, b->fd };
+	file_close(&b->fd);                                           /* it has other octets: nobody may send from it */
+	return 0;
+}
+
+static int read_message(int fd, bool lf, struct mbody *out, struct err *e)
+{
+	struct stat st;
+	void *map;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return err_set(e, ERR_DENIED, 0, "a message file is not a plain file");
+	if ((size_t)st.st_size < MAP_FROM) {
+		if (read_small(fd, (size_t)st.st_size, out, e) != 0)
+			return -1;
+	} else {
+		map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (map == MAP_FAILED)
+			return err_set(e, ERR_TEMP, errno, "mapping a message");
+		*out = (struct mbody){ slice_mem(map, (size_t)st.st_size), map, (size_t)st.st_size, fd };
+	}
+	return lf ? read_lf(out) : 0;
+}
+
+static int read_slot(struct mbox *m, uint32_t slot, struct mbody *out, struct err *e)
+{
+	int fd = find_message(m, slot, e);
+
+	if (fd < 0)
+		return -1;
+	if (read_message(fd, (mbox_slot_state(m, slot) & SLOT_LF) != 0, out, e) == 0)
+		return 0;
+	close(fd);
+	return -1;
+}
+
+int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e)
+{
+	return read_slot(v->m, view_slot(v, seq), out, e);
+}
+
+void mbody_done(struct mbody *b)
+{
+	if (b->map != NULL && b->map_len > 0)
+		munmap(b->map, b->map_len);
+	else
+		free(b->map);
+	file_close(&b->fd);
+	*b = (struct mbody){ .fd = -1 };
+}
+
+/* ---- cache ---- */
+
+bool mcache_has_header(struct slice name)
+{
+	/* What Thunderbird asks for when it opens a folder, and Outlook, Apple Mail, K-9 and mutt besides. */
+	static const char *const names[] = {
+		"Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-ID", "In-Reply-To", "References", "Newsgroups",
+		"Content-Type", "Content-Transfer-Encoding", "MIME-Version", "Priority", "X-Priority", "Importance", "X-MSMail-Priority", "X-Label",
+		"List-Id", "List-Post", "List-Unsubscribe", "Disposition-Notification-To", "Followup-To", "X-Message-Flag", "Auto-Submitted",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (slice_ieqs(name, names[i]))
+			return true;
+	return false;
+}
+
+static void put_headers(struct slice header, struct buf *out)
+{
+	struct slice name, value, raw;
+
+	while (header_next(&header, &name, &value, &raw))
+		if (mcache_has_header(name))
+			buf_put(out, raw);
+}
+
+struct texts { struct buf b[SCACHE_TEXTS]; struct slice s[SCACHE_TEXTS]; };
+
+static void make_texts(struct slice octets, struct texts *t)
+{
+	struct arena *a = arena_new(4096);
+	struct slice body, header;
+	bool has_end;
+	const struct mime_part *root = mime_parse(octets, a);
+
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		buf_init(&t->b[i], BUF_UNBOUNDED);
+	header = header_split(octets, &body, &has_end);
+	mime_put_envelope(header, &t->b[MCACHE_ENVELOPE]);
+	mime_put_structure(octets, root, true, &t->b[MCACHE_BODYSTRUCTURE]);
+	mime_put_structure(octets, root, false, &t->b[MCACHE_BODY]);
+	put_headers(header, &t->b[MCACHE_HEADERS]);
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		t->s[i] = buf_view(&t->b[i]);
+	arena_free(&a);
+}
+
+static void texts_done(struct texts *t)
+{
+	for (size_t i = 0; i < SCACHE_TEXTS; i++)
+		buf_done(&t->b[i]);
+}
+
+uint64_t cache_fill(struct mbox *m, uint32_t uid, struct slice octets)
+{
+	struct err ignored;
+	struct texts t;
+	uint64_t at = 0;
+
+	if (octets.n > CACHE_OCTETS)
+		return 0;
+	make_texts(octets, &t);
+	if (scache_append(&m->cache, m->dirfd, m->uidvalidity, uid, t.s, &at, &ignored) != 0)
+		at = 0;
+	texts_done(&t);
+	return at;
+}
+
+/* Keeps what had to be computed, if that can be done; the caller has it anyway. */
+static void keep(struct view *v, uint32_t slot, const struct slice texts[SCACHE_TEXTS])
+{
+	struct mbox *m = v->m;
+	struct err ignored;
+	uint64_t at;
+	struct txn t;
+
+	if (v->read_only || mbox_begin(m, &ignored) != 0)
+		return;
+	txn_init(m, &t);
+	t.modseq = m->modseq;
+	if (!mbox_is_gone(m, slot) && scache_append(&m->cache, m->dirfd, m->uidvalidity, mbox_rec(m, slot)->uid, texts, &at, &ignored) == 0) {
+		txn_cache(&t, mbox_rec(m, slot)->uid, at);
+		if (mbox_commit_quietly(m, &t, &ignored) != 0) {}
+	}
+	txn_done(&t);
+	mbox_end(m);
+}
+
+int view_cached(struct view *v, uint32_t seq, enum mcache what, struct arena *a, struct slice *out, struct err *e)
+{
+	uint32_t slot = view_slot(v, seq);
+	struct mbox *m = v->m;
+	struct slice texts[SCACHE_TEXTS];
+	struct mbody b;
+	struct texts t;
+
+	if (scache_get(&m->cache, m->dirfd, mbox_slot_cache(m, slot), m->uidvalidity, mbox_rec(m, slot)->uid, a, texts) == 0) {
+		*out = texts[what];
+		return 0;
+	}
+	if (read_slot(m, slot, &b, e) != 0)
+		return -1;
+	make_texts(b.octets, &t);
+	mbody_done(&b);
+	*out = arena_dup(a, t.s[what]);
+	keep(v, slot, t.s);
+	texts_done(&t);
+	return 0;
+}
+
+/* ---- flags as text ---- */
+
+void mrec_put_flags(const struct mbox *m, const struct mrec *r, bool recent, struct buf *out)
+{
+	static const struct { uint32_t flag; const char *text; } names[] = {
+		{ MSG_ANSWERED, "\\Answered" }, { MSG_FLAGGED, "\\Flagged" }, { MSG_DELETED, "\\Deleted" }, { MSG_SEEN, "\\Seen" }, { MSG_DRAFT, "\\Draft" },
+		{ MSG_FORWARDED, "$Forwarded" },
+	};
+	const char *blank = "";
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if ((r->flags & names[i].flag) != 0) {
+			buf_putf(out, "%s%s", blank, names[i].text);
+			blank = " ";
+		}
+	for (size_t i = 0; i < m->n_keywords; i++)
+		if ((r->keywords >> i & 1) != 0 && m->keyword_name[i].n > 0) {
+			buf_putf(out, "%s%s", blank, m->keyword[i]);
+			blank = " ";
+		}
+	if (recent)
+		buf_putf(out, "%s\\Recent", blank);
+}

@@ -1,0 +1,389 @@
+/*
+ * tests/unit/store/test_mbox.c - a user's mailboxes as pop3d, imapd and deliver use them.
+ */
+#include "store_env.h"
+
+#include <dirent.h>
+
+static void test_first_open(void **state)
+{
+	struct env *v = *state;
+	struct folder *list;
+	size_t n;
+
+	env_open(v);
+	OK(v, box_list(v->b, v->a, &list, &n, &v->e));
+	assert_int_equal(n, 6);
+	assert_true(slice_eqs(list[0].name, "INBOX"));
+	assert_true(slice_eqs(list[1].name, "Archive"));
+	assert_int_equal(list[1].attrs, FOLDER_SUBSCRIBED | FOLDER_ARCHIVE);
+	assert_true(slice_eqs(list[4].name, "Sent"));
+	assert_int_equal(list[4].attrs, FOLDER_SUBSCRIBED | FOLDER_SENT);
+}
+
+static void test_deliver_and_read(void **state)
+{
+	struct env *v = *state;
+	struct mbox *m;
+	struct view *w;
+	struct mbody body;
+	struct slice text;
+
+	env_open(v);
+	assert_non_null(env_deliver(v, "INBOX", "Q1", MESSAGE));
+	m = env_folder(v, "inbox");
+	w = view_open(m, false);
+	assert_int_equal(view_count(w), 1);
+	assert_int_equal(view_recent(w), 1);
+	assert_int_equal(view_get(w, 1)->uid, 1);
+	assert_int_equal(view_get(w, 1)->size, strlen(MESSAGE));
+	assert_int_equal(view_get(w, 1)->internaldate, 1700000000);
+	OK(v, view_read(w, 1, &body, &v->e));
+	assert_true(slice_eqs(body.octets, MESSAGE));
+	mbody_done(&body);
+	OK(v, view_cached(w, 1, MCACHE_ENVELOPE, v->a, &text, &v->e));
+	assert_true(slice_find(text, SLICE("\"hello\"")) > 0);
+	OK(v, view_cached(w, 1, MCACHE_HEADERS, v->a, &text, &v->e));
+	assert_true(slice_starts(text, SLICE("From: a@office.test\r\n")));
+	view_close(&w);
+	w = view_open(m, false);
+	assert_int_equal(view_recent(w), 0);
+	view_close(&w);
+	mbox_close(&m);
+}
+
+static void test_delivered_once(void **state)
+{
+	struct env *v = *state;
+	struct delivery d = { .queue_id = "Q1", .octets = { MESSAGE, sizeof MESSAGE - 1 }, .internaldate = time(NULL), .maybe_again = true };
+	struct folder_status s;
+	const char *path;
+
+	env_open(v);
+	OK(v, box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e));
+	OK(v, box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e));
+	OK(v, box_status(v->b, SLICE("INBOX"), &s, &v->e));
+	assert_int_equal(s.messages, 1);
+	d.queue_id = "../../etc";
+	assert_int_equal(box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_DENIED);
+}
+
+static void test_link_from(void **state)
+{
+	struct env *v = *state;
+	struct delivery d = { .queue_id = "Q2", .octets = { MESSAGE, sizeof MESSAGE - 1 }, .internaldate = 1700000000 };
+	const char *path;
+	struct stat st;
+
+	env_open(v);
+	d.link_from = env_deliver(v, "INBOX", "Q1", MESSAGE);
+	OK(v, box_deliver(v->b, SLICE("Sent"), &d, v->a, &path, &v->e));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_nlink, 2);
+	d.link_from = "/nowhere/at/all";                              /* then it is written */
+	d.queue_id = "Q3";
+	OK(v, box_deliver(v->b, SLICE("Sent"), &d, v->a, &path, &v->e));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_nlink, 1);
+}
+
+struct told { uint32_t expunged[64], n_expunged, flags[64], n_flags, count; };
+
+static void on_expunged(void *ctx, uint32_t seq, uint32_t uid)
+{
+	struct told *t = ctx;
+
+	(void)uid;
+	t->expunged[t->n_expunged++] = seq;
+}
+
+static void on_flags(void *ctx, uint32_t seq)
+{
+	struct told *t = ctx;
+
+	t->flags[t->n_flags++] = seq;
+}
+
+static void on_grown(void *ctx, uint32_t count, uint32_t recent)
+{
+	struct told *t = ctx;
+
+	(void)recent;
+	t->count = count;
+}
+
+static const struct view_events events = { on_expunged, on_flags, on_grown };
+
+static void test_flags_and_views(void **state)
+{
+	struct env *v = *state;
+	struct slice label = SLICE("$Label1");
+	struct flag_change ch = { .op = FLAGS_ADD, .flags = MSG_SEEN | MSG_FORWARDED, .keywords = &label, .n_keywords = 1 };
+	uint32_t seqs[] = { 2, 3 };
+	struct told t = { .count = 0 };
+	struct buf b;
+	struct mbox *m;
+	struct view *x, *y;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 5);
+	m = env_folder(v, "INBOX");
+	x = view_open(m, false);
+	y = view_open(m, false);
+	OK(v, view_store_flags(x, seqs, 2, &ch, v->a, NULL, NULL, &v->e));
+	assert_int_equal(view_get(x, 2)->flags, MSG_SEEN | MSG_FORWARDED);
+	buf_init(&b, BUF_UNBOUNDED);
+	mrec_put_flags(m, view_get(x, 3), true, &b);
+	assert_string_equal(buf_str(&b), "\\Seen $Forwarded $Label1 \\Recent");
+	buf_done(&b);
+	OK(v, view_sync(x, true, &events, &t, &v->e));
+	assert_int_equal(t.n_flags, 0);                               /* its own */
+	OK(v, view_sync(y, true, &events, &t, &v->e));
+	assert_int_equal(t.n_flags, 2);
+	assert_int_equal(t.flags[0], 2);
+	env_deliver(v, "INBOX", "Q9", MESSAGE);
+	assert_int_equal(view_count(y), 5);
+	OK(v, view_sync(y, false, &events, &t, &v->e));
+	assert_int_equal(t.count, 6);
+	view_close(&x);
+	view_close(&y);
+	mbox_close(&m);
+}
+
+static void test_unchangedsince(void **state)
+{
+	struct env *v = *state;
+	struct flag_change ch = { .op = FLAGS_SET, .flags = MSG_FLAGGED };
+	uint32_t seqs[] = { 1, 2 }, one = 2, *refused;
+	size_t n;
+	struct mbox *m;
+	struct view *x;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 2);
+	m = env_folder(v, "INBOX");
+	x = view_open(m, false);
+	ch.unchangedsince = mbox_highestmodseq(m);
+	OK(v, view_store_flags(x, &one, 1, &ch, v->a, &refused, &n, &v->e));
+	assert_int_equal(n, 0);
+	ch.flags = MSG_SEEN;
+	OK(v, view_store_flags(x, seqs, 2, &ch, v->a, &refused, &n, &v->e));
+	assert_int_equal(n, 1);
+	assert_int_equal(refused[0], 2);
+	assert_int_equal(view_get(x, 1)->flags, MSG_SEEN);
+	assert_int_equal(view_get(x, 2)->flags, MSG_FLAGGED);
+	view_close(&x);
+	mbox_close(&m);
+}
+
+static void test_expunge(void **state)
+{
+	struct env *v = *state;
+	struct flag_change ch = { .op = FLAGS_ADD, .flags = MSG_DELETED };
+	uint32_t seqs[] = { 1, 3, 5 };
+	struct told t = { .count = 0 }, u = { .count = 0 };
+	struct folder_status s;
+	struct mbody body;
+	struct mbox *m;
+	struct view *x, *y;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 6);
+	m = env_folder(v, "INBOX");
+	x = view_open(m, false);
+	y = view_open(m, false);
+	OK(v, view_store_flags(x, seqs, 3, &ch, v->a, NULL, NULL, &v->e));
+	OK(v, view_expunge(x, NULL, 0, &v->e));
+	assert_int_equal(view_count(x), 6);
+	OK(v, view_sync(x, true, &events, &t, &v->e));
+	assert_int_equal(t.n_expunged, 3);
+	assert_int_equal(t.expunged[0], 5);
+	assert_int_equal(t.expunged[2], 1);
+	assert_int_equal(view_count(x), 3);
+	assert_int_equal(view_get(x, 1)->uid, 2);
+	assert_int_equal(view_seq_of(x, 6), 3);
+	assert_int_equal(view_seq_of(x, 5), 0);
+	assert_int_equal(view_seq_from(x, 3), 2);
+	OK(v, view_sync(y, false, &events, &u, &v->e));
+	assert_int_equal(u.n_expunged, 0);
+	assert_int_equal(view_count(y), 6);
+	assert_int_equal(view_read(y, 1, &body, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_NOTFOUND);
+	OK(v, view_sync(y, true, &events, &u, &v->e));
+	assert_int_equal(u.n_expunged, 3);
+	view_close(&x);
+	view_close(&y);
+	mbox_close(&m);
+	OK(v, box_status(v->b, SLICE("INBOX"), &s, &v->e));
+	assert_int_equal(s.messages, 3);
+	assert_int_equal(s.deleted, 0);
+	assert_int_equal(s.uidnext, 7);
+	assert_int_equal(s.octets, 3 * strlen(MESSAGE));
+}
+
+static void test_copy_and_move(void **state)
+{
+	struct env *v = *state;
+	struct slice label = SLICE("$Work");
+	struct flag_change ch = { .op = FLAGS_ADD, .flags = MSG_FLAGGED, .keywords = &label, .n_keywords = 1 };
+	uint32_t seqs[] = { 1, 3 };
+	struct uid_range uids;
+	struct told t = { .count = 0 };
+	struct mbox *m, *d;
+	struct view *x, *y;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 4);
+	env_deliver_n(v, "Archive", 1);
+	m = env_folder(v, "INBOX");
+	d = env_folder(v, "Archive");
+	x = view_open(m, false);
+	OK(v, view_store_flags(x, seqs, 2, &ch, v->a, NULL, NULL, &v->e));
+	OK(v, view_copy(x, seqs, 2, d, &uids, &v->e));
+	assert_int_equal(uids.first, 2);
+	assert_int_equal(uids.last, 3);
+	OK(v, view_move(x, seqs, 2, d, &uids, &v->e));
+	assert_int_equal(uids.first, 4);
+	OK(v, view_sync(x, true, &events, &t, &v->e));
+	assert_int_equal(view_count(x), 2);
+	y = view_open(d, false);
+	assert_int_equal(view_count(y), 5);
+	assert_int_equal(view_get(y, 4)->flags, MSG_FLAGGED);
+	assert_int_equal(view_get(y, 5)->keywords, 1);
+	assert_int_equal(view_get(y, 5)->internaldate, 1700000000);
+	seqs[0] = 1, seqs[1] = 2;
+	OK(v, view_move(y, seqs, 2, d, &uids, &v->e));                /* to itself: new UIDs */
+	assert_int_equal(uids.first, 6);
+	OK(v, view_sync(y, true, &events, &t, &v->e));
+	assert_int_equal(view_count(y), 5);
+	view_close(&y);
+	view_close(&x);
+	mbox_close(&m);
+	mbox_close(&d);
+}
+
+static void test_append(void **state)
+{
+	struct env *v = *state;
+	struct slice label = SLICE("$Junk");
+	struct mappend *a;
+	struct mbox *m;
+	struct view *x;
+	struct slice text;
+	uint32_t uid;
+
+	env_open(v);
+	m = env_folder(v, "Sent");
+	OK(v, mappend_begin(&a, m, 10, &v->e));
+	OK(v, mappend_write(a, SLICE("Subject: x\r\n"), &v->e));
+	OK(v, mappend_write(a, SLICE("\r\nhi\r\n"), &v->e));
+	OK(v, mappend_commit(&a, MSG_SEEN, &label, 1, 1234567890, &uid, &v->e));
+	assert_int_equal(uid, 1);
+	OK(v, mappend_begin(&a, m, 10, &v->e));
+	OK(v, mappend_write(a, SLICE("never"), &v->e));
+	mappend_drop(&a);
+	x = view_open(m, true);
+	assert_int_equal(view_count(x), 1);
+	assert_int_equal(view_get(x, 1)->internaldate, 1234567890);
+	assert_int_equal(view_get(x, 1)->flags, MSG_SEEN);
+	assert_int_equal(view_get(x, 1)->keywords, 1);
+	OK(v, view_cached(x, 1, MCACHE_HEADERS, v->a, &text, &v->e));
+	assert_true(slice_eqs(text, "Subject: x\r\n"));
+	view_close(&x);
+	mbox_close(&m);
+}
+
+static void test_tree(void **state)
+{
+	struct env *v = *state;
+	struct folder *list;
+	struct folder_status s;
+	static const char *const bad[] = { "", "/a", "a//b", "a/../b", "..", "a\nb", "\xff", "a/./b" };
+	size_t n;
+
+	env_open(v);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(box_create(v->b, slice_of(bad[i]), 0, &v->e), -1);
+	OK(v, box_create(v->b, SLICE("Work/2026/Q1.x"), 0, &v->e));
+	OK(v, box_create(v->b, SLICE("Gr\xc3\xbc\xc3\x9f" "e"), 0, &v->e));
+	assert_int_equal(box_create(v->b, SLICE("Work/2026/Q1.x"), 0, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_EXISTS);
+	OK(v, box_subscribe(v->b, SLICE("Work/2026/Q1.x"), true, &v->e));
+	env_deliver_n(v, "Work/2026/Q1.x", 2);
+	OK(v, box_list(v->b, v->a, &list, &n, &v->e));
+	assert_int_equal(n, 10);
+	assert_true(slice_eqs(list[2].name, "Drafts"));
+	assert_true(slice_eqs(list[7].name, "Work"));
+	assert_int_equal(list[7].attrs, FOLDER_NOSELECT | FOLDER_HAS_CHILDREN);
+	assert_true(slice_eqs(list[9].name, "Work/2026/Q1.x"));
+	assert_int_equal(list[9].attrs, FOLDER_SUBSCRIBED);
+	OK(v, box_rename(v->b, SLICE("Work"), SLICE("Old/Work"), &v->e));
+	OK(v, box_status(v->b, SLICE("Old/Work/2026/Q1.x"), &s, &v->e));
+	assert_int_equal(s.messages, 2);
+	assert_int_equal(box_status(v->b, SLICE("Work/2026/Q1.x"), &s, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_NOTFOUND);
+	OK(v, box_rename(v->b, SLICE("Sent"), SLICE("Gesendet"), &v->e));
+	OK(v, box_delete(v->b, SLICE("Gr\xc3\xbc\xc3\x9f" "e"), &v->e));
+	assert_int_equal(box_delete(v->b, SLICE("inbox"), &v->e), -1);
+	env_deliver_n(v, "INBOX", 3);
+	OK(v, box_rename(v->b, SLICE("INBOX"), SLICE("Kept"), &v->e));
+	OK(v, box_status(v->b, SLICE("Kept"), &s, &v->e));
+	assert_int_equal(s.messages, 3);
+	OK(v, box_status(v->b, SLICE("INBOX"), &s, &v->e));
+	assert_int_equal(s.messages, 0);
+	OK(v, box_list(v->b, v->a, &list, &n, &v->e));
+	for (size_t i = 0; i < n; i++)
+		if (slice_eqs(list[i].name, "Gesendet"))
+			assert_int_equal(list[i].attrs, FOLDER_SENT | FOLDER_SUBSCRIBED);
+}
+
+static void test_uidvalidity_is_new(void **state)
+{
+	struct env *v = *state;
+	struct folder_status s, t;
+
+	env_open(v);
+	OK(v, box_create(v->b, SLICE("x"), 0, &v->e));
+	OK(v, box_status(v->b, SLICE("x"), &s, &v->e));
+	OK(v, box_delete(v->b, SLICE("x"), &v->e));
+	OK(v, box_create(v->b, SLICE("x"), 0, &v->e));
+	OK(v, box_status(v->b, SLICE("x"), &t, &v->e));
+	assert_true(t.uidvalidity > s.uidvalidity);
+}
+
+static void test_quota(void **state)
+{
+	struct env *v = *state;
+	struct delivery d = { .queue_id = "Q1", .octets = { MESSAGE, sizeof MESSAGE - 1 }, .internaldate = 1700000000 };
+	const char *path;
+	uint64_t octets, messages;
+	struct mappend *a;
+	struct mbox *m;
+
+	v->opt.quota_storage = 2 * d.octets.n;
+	env_open(v);
+	OK(v, box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e));
+	OK(v, box_deliver(v->b, SLICE("Sent"), &d, v->a, &path, &v->e));
+	OK(v, box_quota(v->b, &octets, &messages, &v->e));
+	assert_int_equal(octets, 2 * d.octets.n);
+	assert_int_equal(messages, 2);
+	d.queue_id = "Q2";
+	assert_int_equal(box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_LIMIT);
+	m = env_folder(v, "Junk");
+	assert_int_equal(mappend_begin(&a, m, 1, &v->e), -1);
+	assert_int_equal(v->e.kind, ERR_LIMIT);
+	mbox_close(&m);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_first_open), T(test_deliver_and_read), T(test_delivered_once), T(test_link_from), T(test_flags_and_views),
+		T(test_unchangedsince), T(test_expunge), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
