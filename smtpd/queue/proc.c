@@ -118,7 +118,7 @@ static int open_state(struct queue *q, struct err *e)
 	char boot_id[64];
 
 	qlog_boot_id(boot_id);
-	if (spool_make(spool, e) < 0 || take_lock(q, e) < 0 || router_new(&q->router, q->settings, e) < 0 ||
+	if (spool_make(spool, e) < 0 || file_mkdirs(q->settings->mail_directory, 0700, e) < 0 || take_lock(q, e) < 0 || router_new(&q->router, q->settings, e) < 0 ||
 	    qlog_read(&q->story, spool, boot_id, e) < 0 || qlog_open(&q->log, q->loop, spool, boot_id, e) < 0 ||
 	    segs_open(&q->segs, q->loop, spool, q->settings->journal_segment_size, e) < 0)
 		return -1;

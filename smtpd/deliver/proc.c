@@ -1,0 +1,230 @@
+/*
+ * deliver/proc.c - the deliver process. Runs as posthouse; reads the spool and users.db (for quotas), writes the mail directory; hears the queue alone;
+ * sees no network and no password.
+ *
+ * A message is written once and linked for its further mailboxes. What it returns as sent is visible, and durable at the queue's next checkpoint.
+ */
+#include "deliver/deliver.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "deliver/boxes.h"
+#include "queue/logline.h"
+#include "queue/spool.h"
+#include "serve/sandbox.h"
+
+enum { QUOTA_GRACE_S = 24 * 3600 };                                   /* a full mailbox is "try later" for a day, then the sender hears */
+
+struct deliver {
+	struct loop *loop;
+	const struct settings *settings;
+	struct chan *queue;
+	struct qbatch results;
+	struct loop_task flush;
+	struct spool_reader *reader;
+	struct boxes *boxes;
+	struct arena *arena;                                          /* of one job */
+	char last_id[QUEUE_ID_MAX];                                   /* a message with many recipients comes in several jobs */
+	struct buf last_path;
+	bool retiring;
+};
+
+/* ---- one mailbox ---- */
+
+static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct delivery *del, const char **path_out, struct err *e)
+{
+	struct box *box;
+
+	if (boxes_get(d->boxes, r->user, &box, e) < 0)
+		return -1;
+	if (box_deliver(box, r->folder, del, d->arena, path_out, e) == 0)
+		return 0;
+	/* user+folder where there is no such folder, or a name that cannot be one: INBOX. */
+	if (r->folder.n > 0 && (e->kind == ERR_NOTFOUND || e->kind == ERR_DENIED))
+		return box_deliver(box, SLICE(""), del, d->arena, path_out, e);
+	return -1;
+}
+
+static void set_failure(struct qresult *res, const struct qjob *job, const struct err *e, int64_t now_us)
+{
+	bool quota = e->kind == ERR_LIMIT && e->sys == 0;
+
+	res->outcome = QRESULT_DEFERRED;
+	res->dsn = SLICE("4.2.0");
+	if (quota && now_us - job->arrived > (int64_t)QUOTA_GRACE_S * CLOCK_US_PER_S) {
+		res->outcome = QRESULT_FAILED;
+		res->dsn = SLICE("5.2.2");
+	} else if (quota) {
+		res->dsn = SLICE("4.2.2");
+	} else if (e->kind == ERR_LIMIT) {
+		res->dsn = SLICE("4.3.1");
+	} else if (e->kind == ERR_DENIED && e->sys == 0) {
+		res->outcome = QRESULT_FAILED;
+		res->dsn = SLICE("5.1.3");
+	}
+	res->text = slice_of(e->text);
+}
+
+static void deliver_rcpt(struct deliver *d, const struct qjob *job, const struct qjob_rcpt *r, struct delivery *del)
+{
+	struct qresult res = { .token = job->token, .index = r->index, .outcome = QRESULT_SENT, .dsn = SLICE("2.0.0"), .text = SLICE("delivered to mailbox") };
+	struct attempt_times t = { .began = clock_wall_us() };
+	const char *path = NULL;
+	struct err e = ERR_INIT;
+
+	if (put_into(d, r, del, &path, &e) < 0) {
+		set_failure(&res, job, &e, t.began);
+		boxes_forget(d->boxes, r->user);
+	} else if (path != NULL) {
+		del->link_from = path;
+	}
+	t.ended = clock_wall_us();
+	logline_attempt(job, r, SLICE("local"), &t, &res);
+	qmsg_put_result(&d->results, &res);
+}
+
+/* ---- one job ---- */
+
+static struct slice with_return_path(struct deliver *d, const struct qjob *job, struct slice message)
+{
+	size_t head = sizeof("Return-Path: <>\r\n") - 1 + job->sender.n;
+	char *p = arena_alloc(d->arena, head + message.n + 1);
+
+	memcpy(p, "Return-Path: <", 14);
+	if (job->sender.n > 0)
+		memcpy(p + 14, job->sender.p, job->sender.n);
+	memcpy(p + 14 + job->sender.n, ">\r\n", 3);
+	if (message.n > 0)
+		memcpy(p + head, message.p, message.n);
+	return slice_mem(p, head + message.n);
+}
+
+static void fail_job(struct deliver *d, const struct qjob *job, const struct qjob_rcpt *rcpts, const struct err *e)
+{
+	struct attempt_times t = { .began = clock_wall_us() };
+
+	t.ended = t.began;
+	for (uint32_t i = 0; i < job->n_rcpts; i++) {
+		struct qresult res = { .token = job->token, .index = rcpts[i].index, .outcome = QRESULT_DEFERRED, .dsn = SLICE("4.3.0"), .text = slice_of(e->text) };
+
+		logline_attempt(job, &rcpts[i], SLICE("local"), &t, &res);
+		qmsg_put_result(&d->results, &res);
+	}
+}
+
+static void deliver_job(struct deliver *d, const struct qjob *job, const struct qjob_rcpt *rcpts)
+{
+	struct delivery del = { .internaldate = job->arrived / CLOCK_US_PER_S, .maybe_again = (job->flags & QJOB_MAYBE_AGAIN) != 0 };
+	struct spool_message msg;
+	struct err e = ERR_INIT;
+
+	del.queue_id = arena_str(d->arena, job->id);
+	if (spool_message_get(d->reader, del.queue_id, &job->place, (job->flags & QJOB_IN_LARGE) != 0, d->arena, &msg, &e) < 0) {
+		fail_job(d, job, rcpts, &e);
+		return;
+	}
+	del.octets = with_return_path(d, job, msg.octets);
+	spool_message_done(&msg);
+	if (strcmp(d->last_id, del.queue_id) == 0 && d->last_path.len > 0)
+		del.link_from = buf_str(&d->last_path);
+	for (uint32_t i = 0; i < job->n_rcpts; i++)
+		deliver_rcpt(d, job, &rcpts[i], &del);
+	buf_reset(&d->last_path);
+	if (job->n_rcpts == QJOB_RCPTS && del.link_from != NULL) {
+		memcpy(d->last_id, del.queue_id, strlen(del.queue_id) + 1);
+		buf_puts(&d->last_path, del.link_from);
+	}
+}
+
+/* ---- the link ---- */
+
+static void flush_results(void *ctx)
+{
+	struct deliver *d = ctx;
+
+	qbatch_flush(&d->results);
+}
+
+static void on_msg(void *ctx, struct msg *m)
+{
+	struct deliver *d = ctx;
+	struct qjob_rcpt rcpts[QJOB_RCPTS];
+	struct qjob job;
+
+	if (m->type != QMSG_JOBS) {
+		log_warn("unknown message %u from the queue", m->type);
+		return;
+	}
+	while (qmsg_get_job(m, &job, rcpts)) {
+		deliver_job(d, &job, rcpts);
+		arena_reset(d->arena);
+	}
+	loop_task_queue(d->loop, &d->flush, flush_results, d);
+}
+
+static void on_close(void *ctx)
+{
+	struct deliver *d = ctx;
+
+	qbatch_drop(&d->results);
+	chan_free(&d->queue);
+	if (d->retiring)
+		loop_stop(d->loop);
+}
+
+static const struct chan_ops chan_ops = { on_msg, on_close, NULL };
+
+static void on_link(void *ctx, const char *role, unsigned index, int fd)
+{
+	struct deliver *d = ctx;
+
+	(void)index;
+	if (strcmp(role, "queue") != 0) {
+		close(fd);
+		return;
+	}
+	qbatch_drop(&d->results);
+	chan_free(&d->queue);
+	d->queue = chan_new(d->loop, fd, &chan_ops, d);
+	d->results.chan = d->queue;
+}
+
+static void on_retire(void *ctx)
+{
+	struct deliver *d = ctx;
+
+	d->retiring = true;                                           /* each message is done whole before the loop comes back here */
+	qbatch_flush(&d->results);
+	loop_stop(d->loop);
+}
+
+static const struct proc_events proc_events = { on_link, on_retire };
+
+void smtpd_deliver_run(struct proc *p)
+{
+	struct deliver *d = mem_new(sizeof(*d));
+	const struct settings *s = proc_settings(p);
+	const char *reads[] = { s->spool_directory, s->config_directory, s->users_db, NULL };
+	const char *writes[] = { s->mail_directory, s->runtime_directory, NULL };
+	struct sandbox sb = { SANDBOX_UNIX, reads, writes };          /* UNIX: datagrams about changed mailboxes, syslog */
+	struct err e = ERR_INIT;
+
+	d->loop = proc_loop(p);
+	d->settings = s;
+	d->arena = arena_new(64 << 10);
+	buf_init(&d->last_path, BUF_UNBOUNDED);
+	if (spool_make(s->spool_directory, &e) < 0 || file_mkdirs(s->mail_directory, 0700, &e) < 0 || sandbox_enter(&sb, &e) < 0)
+		log_fatal("deliver: %s", e.text);
+	d->reader = spool_reader_new(s->spool_directory);
+	d->boxes = boxes_new(s);
+	proc_start(p, &proc_events, d);
+	proc_ready(p);
+	loop_run(d->loop);
+	boxes_free(&d->boxes);
+	spool_reader_free(&d->reader);
+}
