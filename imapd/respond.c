@@ -7,6 +7,7 @@
 #include "imapd/imap.h"
 #include "mail/mime.h"
 
+static void put_reply(struct imap *s, struct buf *out, const char *status, const char *fmt, va_list ap) PRINTF_LIKE(4, 0);
 static void put_reply(struct imap *s, struct buf *out, const char *status, const char *fmt, va_list ap)
 {
 	buf_putf(out, "%.*s %s ", SLICE_FMT(s->tag), status);

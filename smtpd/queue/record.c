@@ -64,7 +64,7 @@ void record_put(struct buf *out, const char *id, struct slice envelope_text, con
 	for (size_t i = 0; i < n_pieces; i++)
 		msg_len += pieces[i].n;
 	if (buf_room(out, RECORD_HEAD + envelope_text.n + msg_len) == NULL)
-		assert(!"the journal's buffers have no bound");
+		assert(false && "the journal's buffers have no bound");
 	buf_put(out, slice_mem(head, sizeof(head)));
 	buf_put(out, envelope_text);
 	for (size_t i = 0; i < n_pieces; i++)
