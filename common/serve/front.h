@@ -26,6 +26,12 @@ struct front_listener {
 	int kind;
 };
 
+struct front_link {                                                  /* to a spawner */
+	struct list_node node;
+	struct front *f;
+	struct chan *c;
+};
+
 struct front {
 	struct proc *p;
 	struct loop *l;
@@ -33,7 +39,8 @@ struct front {
 	const struct login_proto *proto;
 	struct auth_client *auth;
 	struct tls_ctx *tls;                                          /* NULL: no certificate */
-	struct chan *spawner;                                         /* NULL while it is being restarted */
+	struct list_node links;                                       /* to spawners; after a reload two: the older one still has sessions of ours */
+	struct front_link *spawner;                                   /* the one for new work; NULL while it is being restarted */
 	struct front_listener *listeners;
 	size_t n_listeners;
 	struct loop_timer unpark;                                     /* orphans go on one after another */
@@ -44,7 +51,9 @@ struct front {
 	struct hmap *addrs;                                           /* address -> how many before login */
 	unsigned n_conns;
 	uint64_t next_id;
-	bool retiring;
+	struct loop_timer decide;
+	bool retiring, decided;                                       /* told to retire; had the time to see whether that is a reload */
+	bool next_generation;                                         /* it is one */
 };
 
 enum fconn_state {
@@ -71,7 +80,7 @@ struct fconn {
 	bool client_ended, half_ended;                                /* TLS: the client sends no more; the session was told */
 	bool parking;                                                 /* TLS: only what the session said last is still to be carried */
 	bool wake_due;                                                /* a change came meanwhile */
-	bool orphan;                                                  /* parked, and the spawner that knew of it is gone */
+	struct front_link *link;                                      /* parked: the spawner that wakes it; NULL: it is gone */
 	struct loop_timer timer;                                      /* login_timeout; parked: autologout */
 
 	/* Once it is known who it is: one allocation, `texts`. */
@@ -97,6 +106,8 @@ void fconn_auth_want(struct fconn *fc, enum login_want want, const struct login_
 /* login_pass.c */
 void fconn_hand_over(struct fconn *fc);                               /* now or when the spawner is there */
 void front_spawner_link(struct front *f, int fd);
+void front_links_free(struct front *f);
+void front_end_all(struct front *f);                                  /* the daemon stops: good-bye to those who sleep here, and sessions shall end */
 void fconn_shovel_in(struct fconn *fc);                               /* state SHOVEL: octets of the client */
 void fconn_shovel_out(struct fconn *fc);                              /* state SHOVEL: the client has read */
 void fconn_shovel_end(struct fconn *fc);                              /* the client sends no more */

@@ -19,7 +19,7 @@
 #include "serve/front.h"
 #include "serve/sandbox.h"
 
-enum { ACCEPTS_PER_TURN = 16 };
+enum { ACCEPTS_PER_TURN = 16, DECIDE_MS = 300 };
 
 unsigned login_front_count(const struct settings *s)
 {
@@ -86,7 +86,7 @@ void fconn_logged_in(struct fconn *fc)
 
 void front_retire_if_empty(struct front *f)
 {
-	if (f->retiring && list_is_empty(&f->conns) && list_is_empty(&f->ready) && list_is_empty(&f->passed))
+	if (f->decided && list_is_empty(&f->conns) && list_is_empty(&f->ready) && list_is_empty(&f->passed))
 		loop_stop(f->l);
 }
 
@@ -97,8 +97,8 @@ void fconn_free(struct fconn *fc)
 	fconn_logged_in(fc);
 	if (fc->auth != NULL)
 		auth_cancel(fc->auth);
-	if (fc->state == FC_PARKED && f->spawner != NULL)
-		session_msg_id(f->spawner, SMSG_GONE, fc->card.id);
+	if (fc->state == FC_PARKED && fc->link != NULL)
+		session_msg_id(fc->link->c, SMSG_GONE, fc->card.id);
 	if (fc->state == FC_SHOVEL || fc->state == FC_PARKED)
 		(void)hmap_del(f->by_id, slice_mem(&fc->card.id, sizeof(fc->card.id)));
 	loop_fd_del(f->l, &fc->watch);
@@ -422,6 +422,30 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 		close(fd);
 }
 
+/* Where the daemon only reloads, the next generation's spawner has linked itself by now. Strangers then finish their login, the others stay. */
+static void on_decide(void *ctx)
+{
+	struct front *f = ctx;
+
+	f->decided = true;
+	if (f->next_generation) {
+		front_retire_if_empty(f);
+		return;
+	}
+	LIST_EACH_SAFE(n, &f->conns) {
+		struct fconn *fc = LIST_OF(n, struct fconn, node);
+
+		if (fc->s == NULL) {
+			fconn_free(fc);
+			continue;
+		}
+		f->proto->refuse("The server is being stopped, please come again", conn_out(fc->c));
+		fconn_close(fc);
+	}
+	front_end_all(f);
+	front_retire_if_empty(f);
+}
+
 static void on_retire(void *ctx)
 {
 	struct front *f = ctx;
@@ -429,15 +453,7 @@ static void on_retire(void *ctx)
 	f->retiring = true;
 	for (size_t i = 0; i < f->n_listeners; i++)
 		loop_fd_del(f->l, &f->listeners[i].watch);
-	LIST_EACH_SAFE(n, &f->conns) {
-		struct fconn *fc = LIST_OF(n, struct fconn, node);
-
-		if (fc->state != FC_DIALOGUE || fc->auth != NULL)
-			continue;
-		f->proto->refuse("The server is being restarted, please connect again", conn_out(fc->c));
-		fconn_close(fc);
-	}
-	front_retire_if_empty(f);
+	loop_timer_start(f->l, &f->decide, DECIDE_MS, on_decide, f);
 }
 
 static void read_certificate(struct front *f)
@@ -470,6 +486,7 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	list_init(&f.conns);
 	list_init(&f.ready);
 	list_init(&f.passed);
+	list_init(&f.links);
 	f.by_id = hmap_new();
 	f.addrs = hmap_new();
 	text_random(&f.next_id, sizeof(f.next_id));
@@ -481,7 +498,7 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	proc_ready(p);
 	loop_run(f.l);
 	auth_client_free(&f.auth);
-	chan_free(&f.spawner);
+	front_links_free(&f);
 	tls_ctx_unref(&f.tls);
 	hmap_free(&f.by_id);
 	hmap_free(&f.addrs);

@@ -139,7 +139,7 @@ static void send_start(struct fconn *fc, struct slice left, int fd)
 	card.session_id = slice_of(fc->session_id);
 	card.state = buf_view(&state);
 	card.left = left;
-	session_msg_card(fc->f->spawner, SMSG_START, &card, fd);
+	session_msg_card(fc->f->spawner->c, SMSG_START, &card, fd);
 	buf_done(&state);
 }
 
@@ -201,7 +201,7 @@ void fconn_hand_over(struct fconn *fc)
 
 	if (fc->state != FC_READY || (fc->c != NULL && !conn_is_open(fc->c)))
 		return;
-	if (f->spawner == NULL || chan_is_full(f->spawner) || (fc->c != NULL && !fc->card.tls && conn_unsent(fc->c) > 0)) {
+	if (f->spawner == NULL || chan_is_full(f->spawner->c) || (fc->c != NULL && !fc->card.tls && conn_unsent(fc->c) > 0)) {
 		move_to(fc, &f->ready);
 		if (!loop_timer_is_running(&fc->timer))
 			loop_timer_start(f->l, &fc->timer, READY_MS, on_ready_too_long, fc);
@@ -231,7 +231,6 @@ void fconn_unpark(struct fconn *fc)
 	(void)hmap_del(fc->f->by_id, id_key(&fc->card.id));
 	loop_timer_stop(fc->f->l, &fc->timer);
 	loop_fd_del(fc->f->l, &fc->watch);
-	fc->orphan = false;
 	fc->card.parked = true;
 	fc->state = FC_READY;
 	fconn_hand_over(fc);
@@ -241,8 +240,9 @@ static void on_autologout(void *ctx)
 {
 	struct fconn *fc = ctx;
 
-	if (fc->f->spawner != NULL)
-		session_msg_id(fc->f->spawner, SMSG_GONE, fc->card.id);
+	if (fc->link != NULL)
+		session_msg_id(fc->link->c, SMSG_GONE, fc->card.id);
+	fc->link = NULL;
 	refuse(fc, "Autologout; idle for too long");
 }
 
@@ -263,19 +263,21 @@ static bool has_octets(int fd)
 	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-static void park_tls(struct front *f, const struct session_card *card, int fd)
+static void park_tls(struct front_link *k, const struct session_card *card, int fd)
 {
+	struct front *f = k->f;
 	struct fconn *fc = hmap_get(f->by_id, id_key(&card->id));
 
 	if (fc == NULL || fc->state != FC_SHOVEL) {
 		close(fd);
-		session_msg_id(f->spawner, SMSG_GONE, card->id);
+		session_msg_id(k->c, SMSG_GONE, card->id);
 		return;
 	}
+	fc->link = k;
 	buf_init(&fc->kept, SESSION_STATE_MAX);
 	buf_put(&fc->kept, card->state);
 	fc->card.idle_left_s = card->idle_left_s;
-	if (conn_unsent(fc->pair) > 0 || fc->client_ended || has_octets(fd)) {
+	if (f->spawner != NULL && (conn_unsent(fc->pair) > 0 || fc->client_ended || has_octets(fd))) {
 		fc->card.parked = true;                               /* the client spoke just now: no sleep */
 		send_start(fc, SLICE_NONE, fd);
 		fc->card.parked = false;
@@ -299,13 +301,15 @@ static void on_parked_readable(void *ctx, unsigned events)
 	fconn_unpark(fc);
 }
 
-static void park_plain(struct front *f, const struct session_card *card, int fd)
+static void park_plain(struct front_link *k, const struct session_card *card, int fd)
 {
+	struct front *f = k->f;
 	struct fconn *fc = mem_new(sizeof(*fc));
 	size_t n = slice_head(card->session_id, sizeof(fc->session_id) - 1).n;
 	char *p = mem_new(card->user.n + card->method.n + 1);
 
 	fc->f = f;
+	fc->link = k;
 	fc->fd = fd;
 	fc->texts = p;
 	fc->card = *card;
@@ -350,7 +354,7 @@ static void on_refused(struct front *f, const struct session_card *card, int fd)
 	buf_done(&out);
 }
 
-static void on_card(struct front *f, struct msg *m)
+static void on_card(struct front_link *k, struct msg *m)
 {
 	struct session_card card;
 	int fd;
@@ -360,11 +364,11 @@ static void on_card(struct front *f, struct msg *m)
 		return;
 	}
 	if (m->type == SMSG_REFUSED)
-		on_refused(f, &card, fd);
+		on_refused(k->f, &card, fd);
 	else if (card.tls)
-		park_tls(f, &card, fd);
+		park_tls(k, &card, fd);
 	else
-		park_plain(f, &card, fd);
+		park_plain(k, &card, fd);
 }
 
 static void on_wake(struct front *f, struct msg *m)
@@ -392,18 +396,18 @@ static void on_evict(struct front *f, struct msg *m)
 
 static void on_msg(void *ctx, struct msg *m)
 {
-	struct front *f = ctx;
+	struct front_link *k = ctx;
 
 	switch ((enum session_msg)m->type) {
 	case SMSG_PARKED:
 	case SMSG_REFUSED:
-		on_card(f, m);
+		on_card(k, m);
 		break;
 	case SMSG_WAKE:
-		on_wake(f, m);
+		on_wake(k->f, m);
 		break;
 	case SMSG_EVICT:
-		on_evict(f, m);
+		on_evict(k->f, m);
 		break;
 	default:
 		log_error("the spawner sent an unexpected message");
@@ -411,25 +415,9 @@ static void on_msg(void *ctx, struct msg *m)
 	}
 }
 
-/* Nobody listens for the mail of those parked any more: the next spawner gets them one after another, so that no storm of forks comes of it. */
-static void on_spawner_close(void *ctx)
-{
-	struct front *f = ctx;
-
-	chan_free(&f->spawner);
-	LIST_EACH(n, &f->passed) {
-		struct fconn *fc = LIST_OF(n, struct fconn, node);
-
-		fc->orphan = fc->state == FC_PARKED;
-	}
-}
-
-static void on_space(void *ctx)
-{
-	pass_ready(ctx);
-}
-
-static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_spawner_close, .on_space = on_space };
+/*
+ * Links
+ */
 
 static void unpark_orphans(void *ctx)
 {
@@ -439,7 +427,7 @@ static void unpark_orphans(void *ctx)
 	LIST_EACH_SAFE(n, &f->passed) {
 		struct fconn *fc = LIST_OF(n, struct fconn, node);
 
-		if (!fc->orphan || fc->state != FC_PARKED)
+		if (fc->link != NULL || fc->state != FC_PARKED)
 			continue;
 		if (++n_done > UNPARK_PER_TURN) {
 			loop_timer_start(f->l, &f->unpark, UNPARK_MS, unpark_orphans, f);
@@ -449,11 +437,70 @@ static void unpark_orphans(void *ctx)
 	}
 }
 
+static void link_free(struct front_link *k)
+{
+	struct front *f = k->f;
+
+	LIST_EACH(n, &f->passed) {
+		struct fconn *fc = LIST_OF(n, struct fconn, node);
+
+		if (fc->link == k)
+			fc->link = NULL;
+	}
+	if (f->spawner == k)
+		f->spawner = NULL;
+	list_remove(&k->node);
+	chan_free(&k->c);
+	free(k);
+}
+
+/* Nobody listens for the mail of those parked any more: the next spawner gets them one after another, so that no storm of forks comes of it. */
+static void on_spawner_close(void *ctx)
+{
+	struct front_link *k = ctx;
+	struct front *f = k->f;
+
+	link_free(k);
+	if (f->spawner != NULL)
+		unpark_orphans(f);
+}
+
+static void on_space(void *ctx)
+{
+	const struct front_link *k = ctx;
+
+	pass_ready(k->f);
+}
+
+static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_spawner_close, .on_space = on_space };
+
 void front_spawner_link(struct front *f, int fd)
 {
-	if (f->spawner != NULL)
-		on_spawner_close(f);
-	f->spawner = chan_new(f->l, fd, &spawner_ops, f);
+	struct front_link *k = mem_new(sizeof(*k));
+
+	k->f = f;
+	k->c = chan_new(f->l, fd, &spawner_ops, k);
+	list_append(&f->links, &k->node);
+	f->spawner = k;
+	f->next_generation = f->next_generation || f->retiring;
 	pass_ready(f);
 	unpark_orphans(f);
+}
+
+void front_links_free(struct front *f)
+{
+	LIST_EACH_SAFE(n, &f->links)
+		link_free(LIST_OF(n, struct front_link, node));
+}
+
+void front_end_all(struct front *f)
+{
+	LIST_EACH(n, &f->links)
+		session_msg_id(LIST_OF(n, struct front_link, node)->c, SMSG_RETIRE, 0);
+	LIST_EACH_SAFE(n, &f->passed) {
+		struct fconn *fc = LIST_OF(n, struct fconn, node);
+
+		if (fc->state == FC_PARKED)
+			refuse(fc, "The server is being stopped, please come again");
+	}
 }

@@ -21,6 +21,7 @@
 #include "serve/sandbox.h"
 #include "serve/session_msg.h"
 #include "serve/session_proc.h"
+#include "serve/super.h"
 
 enum {
 	COMMANDS_PER_TURN = 16,
@@ -46,10 +47,9 @@ struct sess {
 	uint64_t starts;                                              /* STARTs seen: what EXIT is about */
 	uint32_t linger_ms;
 	bool has_parked, ending;
+	const char *end_why;
 	int64_t active_at;                                            /* mono ms of the last thing a client sent */
 	struct loop_timer linger, look;
-	struct loop_task others;                                      /* tell the other connections of a change made here */
-	const struct sconn *changed_by;
 };
 
 struct sconn {
@@ -104,8 +104,6 @@ static void close_proto(struct sconn *sc, const char *why)
 	sc->s = NULL;
 	sc->more = false;
 	loop_task_cancel(&sc->turn);
-	if (sc->ss->changed_by == sc)
-		sc->ss->changed_by = NULL;
 	if (s != NULL)
 		sc->ss->proto->close(s, why);
 }
@@ -131,11 +129,17 @@ static void say_bye(struct sconn *sc, const char *why)
 	finish(sc, why);
 }
 
+/* Who is in the middle of an answer gets the rest of it first, see drive(). */
 static void end_all(struct sess *ss, const char *why)
 {
 	ss->ending = true;
-	LIST_EACH_SAFE(n, &ss->conns)
-		say_bye(LIST_OF(n, struct sconn, node), why);
+	ss->end_why = why;
+	LIST_EACH_SAFE(n, &ss->conns) {
+		struct sconn *sc = LIST_OF(n, struct sconn, node);
+
+		if (!sc->more)
+			say_bye(sc, why);
+	}
 	if (ss->n_conns == 0)
 		loop_stop(ss->l);
 }
@@ -167,19 +171,6 @@ static void on_close(void *ctx, enum conn_end why, const struct err *e)
 static void on_turn(void *ctx)
 {
 	drive(ctx);
-}
-
-static void tell_others(void *ctx);
-
-/* A command may have changed a mailbox: those who share the process hear of it at the end of this round. */
-static void others_should_look(struct sconn *sc)
-{
-	struct sess *ss = sc->ss;
-
-	if (ss->n_conns < 2)
-		return;
-	ss->changed_by = sc;
-	loop_task_queue(ss->l, &ss->others, tell_others, ss);
 }
 
 /* False when the connection's turn is over. */
@@ -224,10 +215,8 @@ static bool one_command(struct sconn *sc, bool *again_out)
 	if (in.n == 0)
 		return false;
 	want = sc->ss->proto->input(sc->s, in, &used, conn_out(sc->c));
-	if (used > 0) {
+	if (used > 0)
 		take_input(sc, used);
-		others_should_look(sc);
-	}
 	*again_out = used > 0 || want == SESSION_MORE;
 	return heed(sc, want) && *again_out;
 }
@@ -237,8 +226,6 @@ static bool one_step(struct sconn *sc)
 	enum session_want want = sc->ss->proto->step(sc->s, conn_out(sc->c));
 
 	sc->active_at = loop_now(sc->ss->l);
-	if (want != SESSION_MORE)
-		others_should_look(sc);
 	return heed(sc, want);
 }
 
@@ -259,6 +246,10 @@ static void drive(struct sconn *sc)
 	}
 	if (sc->s == NULL)
 		return;
+	if (sc->ss->ending && !sc->more) {
+		say_bye(sc, sc->ss->end_why);
+		return;
+	}
 	conn_flush(sc->c);
 	if (conn_unsent(sc->c) < OUT_HIGH && (sc->more || (again && n >= COMMANDS_PER_TURN)))
 		loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
@@ -300,20 +291,7 @@ static void tell(struct sconn *sc)
 	}
 }
 
-static void tell_others(void *ctx)
-{
-	struct sess *ss = ctx;
-	const struct sconn *by = ss->changed_by;
-
-	ss->changed_by = NULL;
-	LIST_EACH_SAFE(n, &ss->conns) {
-		struct sconn *sc = LIST_OF(n, struct sconn, node);
-
-		if (sc != by)
-			tell(sc);
-	}
-}
-
+/* Of this process's own changes too: every process that listens gets the datagram, the one that made the change as well. */
 static void on_notify(void *ctx, unsigned events)
 {
 	struct sess *ss = ctx;
@@ -507,7 +485,7 @@ static void on_msg(void *ctx, struct msg *m)
 		leave(ss);
 		break;
 	case SMSG_RETIRE:
-		end_all(ss, "The server is being restarted, please log in again");
+		end_all(ss, "The server is being stopped, please come again");
 		break;
 	default:
 		log_error("unexpected message %u of the spawner", m->type);
@@ -520,7 +498,7 @@ static void on_spawner_gone(void *ctx)
 	struct sess *ss = ctx;
 
 	chan_free(&ss->up);
-	end_all(ss, "The server is being restarted, please log in again");
+	end_all(ss, "The server is being stopped, please come again");
 }
 
 static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_spawner_gone };

@@ -12,7 +12,7 @@
  *   session -> spawner   WAKE 0                           a change that came while connections were being parked
  *   session -> spawner   EXIT n                           I have seen n STARTs and nobody is left: may I go?
  *   spawner -> session   EXIT 0                           yes (no answer: another START is on its way)
- *   spawner -> session   RETIRE 0                         finish: no new connection will come
+ *   front   -> spawner -> session   RETIRE 0              the daemon stops: good-bye to all
  *
  * The descriptor is the client's socket where there is no TLS, else the session's end of the socketpair that the front shovels. It goes back with
  * PARKED and REFUSED, so octets that were under way inside a socketpair are never lost: whoever holds both ends can read them.

@@ -14,6 +14,7 @@ struct session_boot {
 	const char *box_dir;
 	const char *log_name;                                         /* "posthouse/pop3d" */
 	int fd;                                                       /* our end of the channel to the spawner */
+	int parent_pid;                                               /* the spawner: we end with it */
 };
 
 /* First call in the forked child: drops what it inherited, opens the mailboxes, confines itself, serves, exits. */

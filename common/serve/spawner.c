@@ -40,6 +40,7 @@ struct spawner {
 	struct hmap *parked;                                          /* connection id -> sparked */
 	struct list_node fronts, workers;
 	unsigned n_workers;
+	uint32_t last_front;
 	bool retiring;
 };
 
@@ -66,7 +67,7 @@ struct sfront {
 	struct list_node node;
 	struct spawner *sp;
 	struct chan *c;
-	unsigned index;
+	uint32_t number;                                              /* of the link, ours: two fronts of two generations may have one index */
 };
 
 struct worker {                                                       /* a session process */
@@ -247,12 +248,12 @@ static void on_worker_close(void *ctx)
 	worker_free_if_over(w);
 }
 
-static struct sfront *front_by_index(struct spawner *sp, unsigned index)
+static struct sfront *front_by_number(struct spawner *sp, uint32_t number)
 {
 	LIST_EACH(n, &sp->fronts) {
 		struct sfront *f = LIST_OF(n, struct sfront, node);
 
-		if (f->index == index)
+		if (f->number == number)
 			return f;
 	}
 	return NULL;
@@ -271,7 +272,7 @@ static void give_back(struct worker *w, enum session_msg type, struct msg *m)
 		return;
 	}
 	fd = msg_take_fd(m);
-	f = front_by_index(sp, card.front);
+	f = front_by_number(sp, card.front);
 	if (f == NULL && !card.tls && !list_is_empty(&sp->fronts))
 		f = LIST_OF(list_first(&sp->fronts), struct sfront, node);
 	if (f == NULL || fd < 0) {
@@ -329,7 +330,7 @@ static int worker_start(struct suser *u)
 	struct spawner *sp = u->sp;
 	struct err e = ERR_INIT;
 	struct worker *w;
-	int fds[2];
+	int fds[2], parent_pid = (int)getpid();
 	pid_t pid;
 
 	if (chan_pair(fds, &e) < 0) {
@@ -339,7 +340,7 @@ static int worker_start(struct suser *u)
 	pid = fork();
 	if (pid == 0) {
 		struct session_boot boot = { .s = sp->s, .proto = sp->proto, .user = u->name, .box_dir = u->box_dir,
-			.log_name = log_process_name(), .fd = fds[1] };
+			.log_name = log_process_name(), .fd = fds[1], .parent_pid = parent_pid };
 
 		loop_after_fork(sp->l);
 		session_proc_run(&boot);
@@ -421,10 +422,10 @@ static void on_start(struct sfront *f, struct msg *m)
 	int fd;
 
 	if (session_msg_read_card(m, &card) < 0 || (fd = msg_take_fd(m)) < 0) {
-		log_error("a message of front %u is broken", f->index);
+		log_error("a message of front %u is broken", f->number);
 		return;
 	}
-	card.front = f->index;
+	card.front = f->number;
 	u = user_get(sp, card.user);
 	if (u == NULL) {
 		refuse(f, &card, fd, "This name cannot have a mailbox");
@@ -461,6 +462,16 @@ static void on_gone(struct sfront *f, struct msg *m)
 	user_drop_if_unused(u);
 }
 
+static void end_sessions(struct spawner *sp)
+{
+	LIST_EACH(n, &sp->workers) {
+		struct worker *w = LIST_OF(n, struct worker, node);
+
+		if (w->c != NULL)
+			session_msg_id(w->c, SMSG_RETIRE, 0);
+	}
+}
+
 static void on_front_msg(void *ctx, struct msg *m)
 {
 	struct sfront *f = ctx;
@@ -472,8 +483,11 @@ static void on_front_msg(void *ctx, struct msg *m)
 	case SMSG_GONE:
 		on_gone(f, m);
 		break;
+	case SMSG_RETIRE:
+		end_sessions(f->sp);
+		break;
 	default:
-		log_error("front %u sent an unexpected message", f->index);
+		log_error("front %u sent an unexpected message", f->number);
 		break;
 	}
 }
@@ -513,29 +527,24 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 	struct spawner *sp = ctx;
 	struct sfront *f;
 
+	(void)index;
 	if (strcmp(role, "front") != 0) {
 		close(fd);
 		return;
 	}
 	f = mem_new(sizeof(*f));
 	f->sp = sp;
-	f->index = index;
+	f->number = ++sp->last_front;
 	f->c = chan_new(sp->l, fd, &front_ops, f);
 	list_prepend(&sp->fronts, &f->node);
 }
 
-/* The old fronts may still send what is in the middle of its login; who is connected stays until the end or until the fronts are gone. */
+/* For a reload: the old fronts may still send who is in the middle of a login, and who is connected stays. For good: the fronts say RETIRE. */
 static void on_retire(void *ctx)
 {
 	struct spawner *sp = ctx;
 
 	sp->retiring = true;
-	LIST_EACH(n, &sp->workers) {
-		struct worker *w = LIST_OF(n, struct worker, node);
-
-		if (w->c != NULL)
-			session_msg_id(w->c, SMSG_RETIRE, 0);
-	}
 	if (sp->n_workers == 0 && list_is_empty(&sp->fronts))
 		loop_stop(sp->l);
 }
