@@ -164,10 +164,11 @@ static enum session_want start_send(struct pop3 *s, uint32_t seq, uint64_t body_
 	struct err e = ERR_INIT;
 
 	if (view_read(s->view, seq, &body, &e) < 0) {
-		if (e.kind == ERR_NOTFOUND)
+		if (e.kind == ERR_NOTFOUND) {
 			buf_putf(out, "-ERR Message %u is gone: another program deleted it after this login\r\n", seq);
-		else
-			buf_putf(out, "-ERR [SYS/TEMP] Message %u cannot be read just now, the log says why\r\n", seq);
+			return SESSION_INPUT;
+		}
+		buf_putf(out, "-ERR [SYS/TEMP] Message %u cannot be read just now, the log says why\r\n", seq);
 		log_error("message not readable: %s, uid=%u: %s", buf_str(&s->who), view_get(s->view, seq)->uid, e.text);
 		return SESSION_INPUT;
 	}
@@ -254,18 +255,37 @@ static enum session_want cmd_before(struct pop3 *s, struct slice args, struct bu
 	return bad(s, out, "That belongs before the login; you are logged in");
 }
 
-/* The UPDATE state (RFC 1939 6): all deletions or none, and on disk before the client hears so. */
+/* The marked ones as another view numbers them; what somebody else deleted meanwhile is not among them. */
+static uint32_t marked_in(const struct pop3 *s, const struct view *now, uint32_t *seqs)
+{
+	uint32_t n = 0;
+
+	for (uint32_t seq = 1; seq <= view_count(s->view); seq++) {
+		uint32_t there = pop3_is_deleted(s, seq) ? view_seq_of(now, view_get(s->view, seq)->uid) : 0;
+
+		if (there != 0)
+			seqs[n++] = there;
+	}
+	return n;
+}
+
+/* The UPDATE state (RFC 1939 6): all deletions or none, and on disk before the client hears so. The view of the login is read-only, so that
+   looking at mail writes nothing; the deletions take a view of their own. */
 static int remove_marked(struct pop3 *s, struct err *e)
 {
-	uint32_t *seqs, n = 0;
+	struct view *now;
+	uint32_t *seqs, n;
+	int rc = 0;
 
 	if (s->n_deleted == 0)
 		return 0;
 	seqs = arena_array(s->arena, s->n_deleted, sizeof(*seqs));
-	for (uint32_t seq = 1; seq <= view_count(s->view); seq++)
-		if (pop3_is_deleted(s, seq))
-			seqs[n++] = seq;
-	return view_remove(s->view, seqs, n, e) < 0 ? -1 : mbox_sync(s->mbox, e);
+	now = view_open(s->mbox, false);
+	n = marked_in(s, now, seqs);
+	if (n > 0 && (view_remove(now, seqs, n, e) < 0 || mbox_sync(s->mbox, e) < 0))
+		rc = -1;
+	view_close(&now);
+	return rc;
 }
 
 static enum session_want cmd_quit(struct pop3 *s, struct slice args, struct buf *out)

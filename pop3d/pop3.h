@@ -31,7 +31,7 @@ struct pop3 {
 	struct arena *arena;                                          /* everything of the session, this struct included */
 	const struct session_env *env;
 	struct mbox *mbox;
-	struct view *view;                                            /* never synced: the maildrop as it was at login (RFC 1939 4) */
+	struct view *view;                                            /* read-only, never synced: the maildrop as it was at login (RFC 1939 4) */
 	struct buf who;                                               /* "user=<...>, session=<...>" for the log */
 	uint8_t *deleted;                                             /* a bit a message; NULL before the first DELE */
 	uint32_t n_deleted;

@@ -69,7 +69,7 @@ static struct pop3 *new_session(const struct session_env *env, const struct sess
 	s->arena = a;
 	s->env = env;
 	s->mbox = m;
-	s->view = view_open(m, false);
+	s->view = view_open(m, true);
 	s->active_at = env->wall_s();
 	buf_init(&s->who, BUF_UNBOUNDED);
 	buf_putf(&s->who, "user=<%.*s>, session=<%.*s>", SLICE_FMT(st->user), SLICE_FMT(st->session_id));
