@@ -309,7 +309,7 @@ static int take_step(struct run *r, const struct step *step)
 {
 	if (is_client(step->kind))
 		return say(r, step);
-	if (step->kind != STEP_OTHER)
+	if (step->kind != STEP_OTHER && step->kind != STEP_PEER && step->kind != STEP_SETTING && step->kind != STEP_CLOCK)
 		greet(r);
 	send_collected(r);
 	switch (step->kind) {
