@@ -127,6 +127,9 @@ uint32_t mbox_slot_state(struct mbox *m, uint32_t slot);
 uint32_t mbox_count(const struct mbox *m);
 void mbox_clear_state(struct mbox *m);
 
+/* ---- mbox_heal.c ---- */
+void mbox_heal(struct mbox *m);                                        /* after it every base slot is sound or in `over` */
+
 /* ---- mbox_load.c ---- */
 int mbox_load(struct mbox *m, struct err *e) WARN_UNUSED;             /* index and log into an empty state */
 int mbox_refresh(struct mbox *m, struct err *e) WARN_UNUSED;          /* what others did; takes the lock only for foreign files and repair */

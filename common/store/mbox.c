@@ -23,36 +23,11 @@ static const struct slot *known(const struct mbox *m, uint32_t slot)
 	return slot >= m->n_base ? m->tail[slot - m->n_base] : umap_get(&m->over, slot);
 }
 
-static void put_over(struct mbox *m, uint32_t slot, struct slot *s)
-{
-	umap_put(&m->over, slot, s);
-}
-
-/* The uid that a record which can't be read must have had, as far as its neighbours tell: right if UIDs are dense there, and in order in any case. */
-static uint32_t guess_uid(struct mbox *m, uint32_t slot)
-{
-	uint32_t i = slot, lower = 0;
-
-	while (i > 0 && lower == 0) {
-		i--;
-		if (umap_get(&m->over, i) != NULL)
-			lower = ((const struct slot *)umap_get(&m->over, i))->m.uid;
-		else if (sindex_rec_is_sound(&m->base, i))
-			lower = m->base.recs[i].m.uid;
-	}
-	return lower + (slot - i) + (lower == 0);
-}
-
-/* A record failed its CRC: nothing in it is believed. It becomes a message without a file until the rebuild, which the next writer does. */
+/* A record failed its CRC. */
 static struct slot *lost(struct mbox *m, uint32_t slot)
 {
-	struct slot *s = mem_new(sizeof *s);
-
-	s->m.uid = guess_uid(m, slot);
-	s->name = mem_str("");
-	m->damaged = true;
-	put_over(m, slot, s);
-	return s;
+	mbox_heal(m);
+	return umap_get(&m->over, slot);
 }
 
 static bool sound(struct mbox *m, uint32_t slot)
@@ -113,7 +88,7 @@ struct slot *mbox_edit(struct mbox *m, uint32_t slot)
 	s->m = m->base.recs[slot].m;
 	s->cache_at = m->base.recs[slot].cache_at;
 	s->state = m->base.recs[slot].state;
-	put_over(m, slot, s);
+	umap_put(&m->over, slot, s);
 	return s;
 }
 

@@ -281,6 +281,17 @@ static int identify(struct mbox *m, const struct found *f, size_t n, struct err 
 	return 0;
 }
 
+static void hand_keywords(struct mbox *from, struct mbox *to)
+{
+	for (size_t i = 0; i < from->n_keywords; i++) {
+		to->keyword[i] = from->keyword[i];
+		to->keyword_name[i] = from->keyword_name[i];
+	}
+	if (from->n_keywords > 0)
+		to->n_keywords = from->n_keywords;
+	from->n_keywords = 0;
+}
+
 int mbox_rebuild(struct mbox *m, struct err *e)
 {
 	struct mbox r = { .box = m->box, .name = m->name, .dirfd = m->dirfd, .curfd = m->curfd, .newfd = m->newfd, .log = m->log };
@@ -307,6 +318,7 @@ int mbox_rebuild(struct mbox *m, struct err *e)
 	r.modseq = (uint64_t)clock_wall_us();
 	if (r.modseq <= m->modseq)
 		r.modseq = m->modseq + 1;
+	hand_keywords(m, &r);
 	left = fill(m, &r, f, n, r.modseq);
 	r.log.end = SLOG_HEADER;
 	if (m->base.h == NULL && r.log.id != 0 && slog_read(&r.log, replay, &r, &bad, e) != 0)
@@ -323,9 +335,6 @@ int mbox_rebuild(struct mbox *m, struct err *e)
 	carry(m, &c);
 	if (m->base.h == NULL)
 		c.floor = r.modseq;
-	for (size_t i = 0; i < m->n_keywords; i++)
-		r.keyword[i] = m->keyword[i];
-	r.n_keywords = m->n_keywords;
 	if (r.reserved < r.uidnext + 1) {
 		r.reserved = r.uidnext + UID_BLOCK;
 		rc = meta_save(&r, e);
@@ -339,6 +348,7 @@ int mbox_rebuild(struct mbox *m, struct err *e)
 	free(c.gone);
 	free(c.done);
 out:
+	hand_keywords(&r, m);
 	slog_init(&r.log);
 	mbox_clear_state(&r);
 	arena_free(&a);
