@@ -15,8 +15,8 @@
 #define LIMIT_SMTP_BAD_RCPTS     100
 #define LIMIT_SMTP_MEMORY_BODY   (1u << 20)  /* a larger message goes to spool/large */
 #define LIMIT_RECEIVED_LINES     50          /* hop count (smtp.md 2.17) */
-#define LIMIT_PATH               320         /* 64 + 1 + 255 */
-#define LIMIT_LOCAL_PART         64
+#define LIMIT_PATH               512         /* 255 + 1 + 255 */
+#define LIMIT_LOCAL_PART         255         /* RFC 5321 says 64, but the senders of lists (VERP, SRS) are longer */
 #define LIMIT_DOMAIN             255
 #define LIMIT_REPLY_LINE         4096        /* of a remote server */
 #define LIMIT_REPLY_LINES        128
