@@ -118,7 +118,7 @@ int users_canonical(struct slice login, const char *default_domain, struct arena
 
 	if (login.n > LIMIT_USER_NAME || text_has_ctl(login) || !text_is_utf8(login) || slice_chr(domain, '@') >= 0)
 		return -1;
-	if (!part_is_ok(local, LIMIT_LOCAL_PART) || !part_is_ok(domain, LIMIT_DOMAIN) || local.n + 1 + domain.n > LIMIT_USER_NAME)
+	if (!part_is_ok(local, LIMIT_USER_LOCAL) || !part_is_ok(domain, LIMIT_DOMAIN) || local.n + 1 + domain.n > LIMIT_USER_NAME)
 		return -1;
 	char *name = arena_printf(a, "%.*s@%.*s", SLICE_FMT(local), SLICE_FMT(domain));
 

@@ -44,6 +44,7 @@
 
 /* Between processes */
 #define LIMIT_CHAN_MESSAGE       (128u << 10)
+#define LIMIT_USER_LOCAL         64          /* of an account of ours, before the @ */
 #define LIMIT_USER_NAME          255
 #define LIMIT_PASSWORD           1024
 
