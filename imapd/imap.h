@@ -40,6 +40,7 @@ struct imap {
 	struct view *view;
 	bool read_only;
 	size_t keywords_told;                                         /* how many of mbox_keywords() the client knows */
+	uint64_t told_modseq;                                         /* flags changed after it may be unknown to the client */
 	unsigned enabled;
 	struct arena *saved_arena;
 	struct imap_set saved;                                        /* UIDs of SEARCH RETURN (SAVE), RFC 5182 */
@@ -63,7 +64,9 @@ void imap_bad(struct imap *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE
 void imap_no_err(struct imap *s, struct buf *out, const struct err *e, bool trycreate);  /* code and words for e; what the client cannot mend is logged */
 void imap_put_capabilities(const struct settings *set, struct buf *out);      /* "CAPABILITY IMAP4rev1 ..." */
 void imap_put_mailbox(struct slice utf8, struct buf *out);            /* as an astring in modified UTF-7 */
-void imap_put_flags(const struct imap *s, uint32_t seq, struct buf *out);     /* "FLAGS (...)", and " MODSEQ (n)" where that is on */
+void imap_put_flags(const struct imap *s, uint32_t seq, struct buf *out);     /* "FLAGS (...)" */
+void imap_put_changed(const struct imap *s, uint32_t seq, bool with_flags, struct buf *out);   /* "* n FETCH (...)", with UID and MODSEQ where they belong */
+void imap_put_date_time(int64_t when, struct buf *out);               /* "22-Nov-2026 00:48:07 +0000" with its quotes */
 void imap_put_flag_list(struct imap *s, struct buf *out);             /* "* FLAGS (...)" and PERMANENTFLAGS */
 /* What others changed, as untagged replies (RFC 3501 5.2, 7.4.1). */
 void imap_sync(struct imap *s, bool expunges, struct buf *out);

@@ -2,6 +2,7 @@
  * imapd/respond.c - tagged replies, and the untagged ones that tell what changed (RFC 3501 7, codes of RFC 5530).
  */
 #include <inttypes.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "imapd/imap.h"
@@ -73,7 +74,7 @@ void imap_put_capabilities(const struct settings *set, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE LIST-EXTENDED LIST-STATUS "
 	              "SPECIAL-USE CREATE-SPECIAL-USE STATUS=SIZE CONDSTORE QRESYNC ESEARCH SEARCHRES WITHIN MULTIAPPEND BINARY QUOTA "
-	              "SORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES XLIST APPENDLIMIT");
+	              "XLIST APPENDLIMIT");
 	buf_putf(out, "=%" PRIu64, set->message_size_limit);
 }
 
@@ -90,13 +91,23 @@ void imap_put_mailbox(struct slice utf8, struct buf *out)
 
 void imap_put_flags(const struct imap *s, uint32_t seq, struct buf *out)
 {
+	buf_puts(out, "FLAGS (");
+	mrec_put_flags(s->mbox, view_get(s->view, seq), view_is_recent(s->view, seq), out);
+	buf_putc(out, ')');
+}
+
+void imap_put_changed(const struct imap *s, uint32_t seq, bool with_flags, struct buf *out)
+{
 	const struct mrec *r = view_get(s->view, seq);
 
-	buf_puts(out, "FLAGS (");
-	mrec_put_flags(s->mbox, r, view_is_recent(s->view, seq), out);
-	buf_putc(out, ')');
+	buf_putf(out, "* %" PRIu32 " FETCH (", seq);
+	if (s->uid || (s->enabled & ENABLED_CONDSTORE) != 0)
+		buf_putf(out, "UID %" PRIu32 " ", r->uid);
 	if ((s->enabled & ENABLED_CONDSTORE) != 0)
-		buf_putf(out, " MODSEQ (%" PRIu64 ")", r->modseq);
+		buf_putf(out, "MODSEQ (%" PRIu64 ")%s", r->modseq, with_flags ? " " : "");
+	if (with_flags)
+		imap_put_flags(s, seq, out);
+	buf_puts(out, ")\r\n");
 }
 
 static void put_flag_names(const struct imap *s, const char *more, struct buf *out)
@@ -164,11 +175,7 @@ static void tell_flags(void *ctx, uint32_t seq)
 	tell_vanished(t);
 	if (mbox_keywords(t->s->mbox, &names) != t->s->keywords_told)
 		imap_put_flag_list(t->s, t->out);
-	buf_putf(t->out, "* %" PRIu32 " FETCH (", seq);
-	if (t->s->uid || (t->s->enabled & ENABLED_CONDSTORE) != 0)
-		buf_putf(t->out, "UID %" PRIu32 " ", view_get(t->s->view, seq)->uid);
-	imap_put_flags(t->s, seq, t->out);
-	buf_puts(t->out, ")\r\n");
+	imap_put_changed(t->s, seq, true, t->out);
 }
 
 static void tell_grown(void *ctx, uint32_t count, uint32_t recent)
@@ -190,6 +197,7 @@ void imap_sync(struct imap *s, bool expunges, struct buf *out)
 	if (view_sync(s->view, expunges, &events, &t, &e) != 0)
 		log_error("user=<%s>, session=<%s>: folder not refreshed: %s", buf_str(&s->user), buf_str(&s->session_id), e.text);
 	tell_vanished(&t);
+	s->told_modseq = mbox_highestmodseq(s->mbox);
 }
 
 void imap_sync_after(struct imap *s, struct buf *out)
@@ -205,4 +213,17 @@ bool imap_enable(struct imap *s, unsigned what, struct buf *out)
 	if (condstore && s->mbox != NULL)                             /* RFC 7162 3.1: the client must learn where it begins */
 		buf_putf(out, "* OK [HIGHESTMODSEQ %" PRIu64 "] mod-sequences are on\r\n", mbox_highestmodseq(s->mbox));
 	return was_off;
+}
+
+void imap_put_date_time(int64_t when, struct buf *out)
+{
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	time_t t = (time_t)when;
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL || tm.tm_year > 8099 || tm.tm_year < 0) {
+		buf_puts(out, "\" 1-Jan-1970 00:00:00 +0000\"");
+		return;
+	}
+	buf_putf(out, "\"%2d-%s-%04d %02d:%02d:%02d +0000\"", tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
