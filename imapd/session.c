@@ -294,6 +294,26 @@ static enum session_want session_changed(void *ctx, struct buf *out)
 	return SESSION_INPUT;
 }
 
+/* INBOX stays open between a user's sessions, so that the next login opens nothing. */
+static void hold_inbox(const struct session_env *env)
+{
+	struct mbox *m = NULL;
+	struct err e = ERR_INIT;
+
+	if (env->shared == NULL || *env->shared != NULL)
+		return;
+	if (mbox_open(&m, env->box, SLICE("INBOX"), &e) != 0)
+		log_warn("INBOX not opened: %s", e.text);
+	*env->shared = m;
+}
+
+static void session_shared_free(void *shared)
+{
+	struct mbox *m = shared;
+
+	mbox_close(&m);
+}
+
 static struct imap *new_session(const struct session_env *env, const struct session_start *st)
 {
 	struct arena *a = arena_new(1024);
@@ -355,6 +375,7 @@ static void *session_open(const struct session_env *env, const struct session_st
 	struct imap *s = new_session(env, st);
 	struct err e = ERR_INIT;
 
+	hold_inbox(env);
 	if ((st->parked ? imap_wake(s, st->state, out, &e) : greet(s, st->state, out)) == 0) {
 		arena_reset(s->cmd);
 		return s;
@@ -399,6 +420,8 @@ const struct session_proto imap_session = {
 	.changed = session_changed,
 	.park = session_park,
 	.timeout = session_timeout,
+	.bye = session_bye,
 	.close = session_close,
 	.idle_s = session_idle_s,
+	.shared_free = session_shared_free,
 };
