@@ -22,6 +22,15 @@ int64_t clock_wall_s(void)
 	return now(CLOCK_REALTIME).tv_sec;
 }
 
+int64_t clock_boot_s(void)
+{
+	struct timespec up;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &up) < 0)
+		return 0;
+	return clock_wall_s() - (int64_t)up.tv_sec;
+}
+
 int64_t clock_mono_ms(void)
 {
 	struct timespec t = now(CLOCK_MONOTONIC);

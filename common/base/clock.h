@@ -11,6 +11,7 @@
 
 int64_t clock_wall_us(void);                                          /* microseconds since 1970, may jump */
 int64_t clock_wall_s(void);
+int64_t clock_boot_s(void);                                           /* when the machine started, by its clock now; 0: not known */
 int64_t clock_mono_ms(void);                                          /* never goes back; for deadlines */
 
 #endif

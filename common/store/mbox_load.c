@@ -14,11 +14,7 @@
    like one, which costs some UIDs and no more. */
 int64_t mbox_boot_now(void)
 {
-	struct timespec up;
-
-	if (clock_gettime(CLOCK_BOOTTIME, &up) != 0)
-		return 0;
-	return clock_wall_s() - (int64_t)up.tv_sec;
+	return clock_boot_s();
 }
 
 static int apply_record(void *ctx, struct slice payload, uint64_t at)

@@ -117,7 +117,8 @@ static const struct fuse_operations operations = {
 
 int main(int argc, char **argv)
 {
-	char *fuse_argv[] = { argv[0], "-f", "-s", "-o", "allow_root", NULL, NULL };
+	static char foreground[] = "-f", single[] = "-s", option[] = "-o", allow[] = "allow_root";
+	char *fuse_argv[] = { argv[0], foreground, single, option, allow, NULL, NULL };
 
 	if (argc != 4) {
 		fputs("usage: blkrec LIVE LOG MOUNTPOINT\n", stderr);

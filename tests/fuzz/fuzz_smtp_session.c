@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	env.listener = smtp_listener_of(data[0] % SMTP_LISTENERS);
 	env.starttls_ok = (data[0] & 4) != 0;
 	env.peer_trusted = (data[0] & 8) != 0;
-	piece = data[0] < 128 ? SIZE_MAX : 1 + data[0] % 7;
+	piece = data[0] < 128 ? SIZE_MAX : 1u + data[0] % 7u;
 	in = slice_from(in, 1);
 	buf_init(&out, 1 << 20);
 	s = smtp_session_new(&env);

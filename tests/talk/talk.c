@@ -491,19 +491,28 @@ static int print_live(const char *name)
 
 int main(int argc, char **argv)
 {
+	const char *log = "/dev/null";
+	struct err e = ERR_INIT;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "l:x:")) != -1)
+	while ((opt = getopt(argc, argv, "l:vx:")) != -1)
 		switch (opt) {
+		case 'v':
+			log = "stderr";
+			break;
 		case 'l':
 			return print_live(optarg);
 		case 'x':
 			seed_dir = optarg;
 			break;
 		default:
-			fprintf(stderr, "usage: talk [-l PROTOCOL] [-x DIR] FILE-OR-FOLDER...\n");
+			fprintf(stderr, "usage: talk [-v] [-l PROTOCOL] [-x DIR] FILE-OR-FOLDER...\n");
 			return 2;
 		}
+	if (log_open(log, LOG_L_DEBUG, &e) < 0) {
+		fprintf(stderr, "%s\n", e.text);
+		return 2;
+	}
 	for (; optind < argc; optind++)
 		if (nftw(argv[optind], visit, 16, FTW_PHYS) < 0) {
 			perror(argv[optind]);

@@ -18,6 +18,7 @@ static void clocks_tell_the_same_time_as_the_system(void **state UNUSED)
 	assert_in_range(s, before, before + 5);
 	assert_true(clock_mono_ms() >= mono);
 	assert_true(mono > 0);
+	assert_true(clock_boot_s() > 0 && clock_boot_s() <= s);
 }
 
 int main(void)

@@ -1,0 +1,246 @@
+"""The lint rules, one function each: a generator of (file, line, text). Called by tests/lint/run from the top of the tree.
+
+A rule that needs a tool which is not installed raises Skip. Names of rules may be given as arguments to run those alone.
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+
+class Skip(Exception):
+    pass
+
+
+def lines_of(path):
+    with open(path, encoding='utf-8', errors='replace') as f:
+        return f.read().split('\n')
+
+
+def c_files(*tops):
+    for top in tops or ('common', 'smtpd', 'pop3d', 'imapd', 'dracd', 'admin', 'tests'):
+        for folder, _, names in sorted(os.walk(top)):
+            for name in sorted(names):
+                if name.endswith(('.c', '.h')):
+                    yield os.path.join(folder, name)
+
+
+def code_of(path):
+    """Lines without comments and the inside of strings, so that words there are no findings. Line numbers stay."""
+    text = '\n'.join(lines_of(path))
+    blank = lambda m: re.sub(r'[^\n]', ' ', m.group(0)) if m.group(0).startswith('/') else m.group(0)[0] + m.group(0)[0]
+    text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
+    return text.split('\n')
+
+
+# STYLE.md section 2 and the order base < conf, mail, io, map < auth, drac, store < serve.
+FLOOR = {'base'}
+MIDDLE = {'conf', 'mail', 'io', 'map'}
+UPPER = {'auth', 'drac', 'store'}
+LAYERS = {'base': FLOOR, **{name: FLOOR | {name} for name in MIDDLE}, **{name: FLOOR | MIDDLE | {name} for name in UPPER},
+          'serve': FLOOR | MIDDLE | UPPER | {'serve'}}
+COMMON = set(LAYERS)
+SMTPD_PARTS = {'server', 'queue', 'route', 'deliver', 'client'}
+DAEMONS = {'smtpd': SMTPD_PARTS | {'smtpd'}, 'pop3d': {'pop3d'}, 'imapd': {'imapd'}, 'dracd': {'dracd'}}
+
+
+def includes(path):
+    for number, line in enumerate(lines_of(path), 1):
+        m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if m:
+            yield number, m.group(1)
+
+
+def layers():
+    """Includes point downward in STYLE.md section 2; common/ includes no daemon, a daemon no other daemon."""
+    for path in c_files('common'):
+        own = path.split('/')[1]
+        for number, name in includes(path):
+            folder = name.split('/')[0]
+            if '/' not in name:
+                yield path, number, f'an include carries its folder: "{name}"'
+            elif folder not in LAYERS.get(own, COMMON):
+                yield path, number, f'common/{own} may not include {folder}/ (STYLE.md section 2)'
+    for daemon, parts in DAEMONS.items():
+        for path in c_files(daemon):
+            for number, name in includes(path):
+                if name.split('/')[0] not in COMMON | parts:
+                    yield path, number, f'{daemon} may include common/ and itself, not "{name}"'
+
+
+def own_header_first():
+    """x.c includes x.h (or the private header of its folder, which begins with it) before anything else, so that every header stands alone."""
+    for path in c_files('common', 'smtpd'):
+        header = path[:-2] + '.h'
+        if not path.endswith('.c') or not os.path.exists(header):
+            continue
+        first = next((line for line in lines_of(path) if re.match(r'\s*#\s*include', line)), '')
+        name = re.sub(r'^(common|smtpd)/', '', header)
+        if f'"{os.path.dirname(name)}/' not in first and f'"{os.path.dirname(header)}/' not in first:
+            yield path, 1, f'its own header "{name}" comes first'
+
+
+BANNED = {
+    'strtok': 'slice_next', 'strtok_r': 'slice_next', 'sscanf': 'base/num.h', 'strcpy': 'slices or buf', 'strcat': 'buf', 'sprintf': 'snprintf or buf_addf',
+    'vsprintf': 'vsnprintf', 'atoi': 'num_u32', 'atol': 'num_u64', 'atoll': 'num_i64', 'gets': 'line_take', 'system': 'fork and exec with an argument list',
+    'popen': 'fork and exec with an argument list', 'strtol': 'num_i64', 'strtoul': 'num_u64', 'strtoull': 'num_u64', 'mktemp': 'mkstemp',
+    'tmpnam': 'mkstemp', 'asctime': 'date_put', 'ctime': 'date_put', 'gmtime': 'gmtime_r', 'localtime': 'localtime_r', 'inet_addr': 'net_addr_parse',
+    'inet_ntoa': 'net_addr_text', 'gethostbyname': 'libunbound', 'getaddrinfo': 'libunbound', 'alloca': 'an arena', 'rand': 'text_random',
+}
+
+
+def banned_calls():
+    """Calls that C code here does not make, and what to use instead."""
+    word = re.compile(r'(?<![\w.>])(' + '|'.join(BANNED) + r')\s*\(')
+    for path in c_files('common', 'smtpd', 'pop3d', 'imapd', 'dracd', 'admin'):
+        for number, line in enumerate(code_of(path), 1):
+            for m in word.finditer(line):
+                yield path, number, f'{m.group(1)}() is not used here: {BANNED[m.group(1)]}'
+
+
+def time_is_a_parameter():
+    """Only base/clock.c asks the system for the time (STYLE.md section 10)."""
+    for path in c_files('common', 'smtpd', 'pop3d', 'imapd', 'dracd', 'admin'):
+        if path == 'common/base/clock.c':
+            continue
+        for number, line in enumerate(code_of(path), 1):
+            if re.search(r'(?<![\w.>])(time|clock_gettime|gettimeofday)\s*\(', line) and not re.search(r'\(\*time\)', line):
+                yield path, number, 'time comes from base/clock.h, as a parameter where it can'
+
+
+COMPLEXITY_MAX = 40
+
+
+def complexity():
+    """No function is more complex than 40 by pmccabe."""
+    if not shutil.which('pmccabe'):
+        raise Skip('no pmccabe')
+    files = [path for path in c_files() if path.endswith('.c')]
+    out = subprocess.run(['pmccabe', *files], capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        fields = line.split('\t')
+        if len(fields) >= 6 and fields[0].isdigit() and int(fields[0]) > COMPLEXITY_MAX:
+            m = re.match(r'(.*)\((\d+)\): (.*)', fields[5])
+            yield m.group(1), m.group(2), f'{m.group(3)}() has complexity {fields[0]}, the limit is {COMPLEXITY_MAX}'
+
+
+README_LINES = 30
+
+
+def readmes():
+    """Each folder with code has a README.md of at most 30 lines; tests/README.md tells of all folders there."""
+    folders = {os.path.dirname(path) for path in c_files('common', 'smtpd', 'pop3d', 'imapd', 'dracd', 'admin')} | {'tests'}
+    for folder in sorted(folders):
+        path = os.path.join(folder, 'README.md')
+        if not os.path.exists(path):
+            yield path, 1, 'this folder has no README.md'
+        elif len(lines_of(path)) - 1 > README_LINES:  # the last line end makes one more
+            yield path, README_LINES + 1, f'a README.md has at most {README_LINES} lines'
+
+
+def conditionals():
+    """#if stands only in common/io, base/sys.h and around headers."""
+    for path in c_files():
+        if path.startswith('common/io/') or path == 'common/base/sys.h':
+            continue
+        seen = 0
+        for number, line in enumerate(code_of(path), 1):
+            if not re.match(r'\s*#\s*(if|ifdef|ifndef|elif)\b', line):
+                continue
+            seen += 1
+            if path.endswith('.h') and seen == 1 and re.match(r'#ifndef [A-Z0-9_]+_H$', line.strip()):
+                continue
+            yield path, number, f"'{line.strip()}' belongs into common/io or base/sys.h"
+
+
+def headers_are_guarded():
+    """A header is guarded by its folder and name."""
+    for path in c_files():
+        if not path.endswith('.h'):
+            continue
+        text = '\n'.join(lines_of(path))
+        guard = re.search(r'^#ifndef (\w+)\n#define (\w+)$', text, re.M)
+        if not guard or guard.group(1) != guard.group(2):
+            yield path, 1, 'the header has no guard'
+
+
+def settings():
+    """Every field of struct settings has one row, every row a field, and the shipped file knows no other names."""
+    text = '\n'.join(code_of('common/conf/settings.h'))
+    body = text[text.index('struct settings {'):]
+    fields = set()
+    for m in re.finditer(r'(?:const char|bool|uint32_t|uint64_t)\s+([^;]+);', body):
+        fields |= {name.strip(' *') for name in m.group(1).split(',')}
+    fields -= {'path', 'settings_directory', 'system_hostname'}
+    rows = {}
+    for path in sorted(glob.glob('common/conf/rows_*.c')):
+        for number, line in enumerate(lines_of(path), 1):
+            m = re.match(r'\s*CONF_(?:STRING|LIST|BOOL|NUMBER|SECS|SIZE|CHOICE)\((\w+)', line)
+            if not m:
+                continue
+            if m.group(1) in rows:
+                yield path, number, f'{m.group(1)} has a row already'
+            rows[m.group(1)] = number
+            if m.group(1) not in fields:
+                yield path, number, f'{m.group(1)} is no field of struct settings'
+    for name in sorted(fields - set(rows)):
+        yield 'common/conf/settings.h', 1, f'{name} has no row in common/conf/rows_*.c'
+    for number, line in enumerate(lines_of('etc/posthouse.conf'), 1):
+        m = re.match(r'#?([A-Za-z_][\w-]*) ?=', line)
+        if m and m.group(1) not in rows:
+            yield 'etc/posthouse.conf', number, f'there is no setting {m.group(1)}'
+    used = '\n'.join('\n'.join(code_of(p)) for p in c_files() if not p.startswith(('common/conf/', 'tests/')))
+    for name in sorted(rows):
+        if os.environ.get('LINT_UNUSED_SETTINGS') and not re.search(r'\b' + name + r'\b', used):
+            yield 'common/conf/settings.h', 1, f'{name} is read nowhere'
+
+
+def manuals():
+    """Man pages pass mandoc -Tlint (warnings and worse); those printed from tables are checked where `make man` has built them."""
+    if not shutil.which('mandoc'):
+        raise Skip('no mandoc')
+    pages = sorted(glob.glob('man/*.[1-9]')) + sorted(glob.glob('build/man/*.[1-9]'))
+    for page in pages:
+        out = subprocess.run(['mandoc', '-Tlint', '-Wwarning', page], capture_output=True, text=True).stdout
+        for line in out.splitlines():
+            m = re.match(r'mandoc: ([^:]+):(\d+):\d+: (.*)', line)
+            if m and 'referenced manual not found' not in line:
+                yield m.group(1), m.group(2), m.group(3)
+
+
+def blanks():
+    """No blank at the end of a line, a line end at the end of a file."""
+    for path in c_files():
+        lines = lines_of(path)
+        for number, line in enumerate(lines, 1):
+            if line != line.rstrip():
+                yield path, number, 'a blank at the end of the line'
+        if lines[-1] != '':
+            yield path, len(lines), 'no line end at the end of the file'
+
+
+RULES = [layers, own_header_first, banned_calls, time_is_a_parameter, complexity, readmes, conditionals, headers_are_guarded, settings, manuals, blanks]
+
+
+def main():
+    passed = failed = skipped = 0
+    for rule in RULES:
+        if sys.argv[1:] and rule.__name__ not in sys.argv[1:]:
+            continue
+        try:
+            findings = list(rule())
+        except Skip as why:
+            print(f'lint {rule.__name__}: skipped, {why}')
+            skipped += 1
+            continue
+        for path, line, text in findings:
+            print(f'{path}:{line}: {text}')
+        failed += bool(findings)
+        passed += not findings
+    print(f'{passed} passed, {failed} failed, {skipped} skipped')
+    return failed > 0
+
+
+sys.exit(main())
