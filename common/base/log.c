@@ -34,6 +34,7 @@ struct sink {
 	unsigned lost;
 	struct sockaddr_un to;
 	char path[PATH_MAX], name[64], host[65];
+	char last_error[256];
 };
 
 static struct sink sink = { .kind = SINK_STDERR, .fd = STDERR_FILENO, .level = LOG_L_INFO, .name = "posthouse" };
@@ -232,6 +233,8 @@ static void log_line(int severity, const char *prefix, const char *fmt, va_list 
 		if (emit(levels[LOG_L_WARN].severity, levels[LOG_L_WARN].prefix, slice_of(note)))
 			sink.lost = 0;
 	}
+	if (severity <= levels[LOG_L_ERROR].severity)
+		snprintf(sink.last_error, sizeof(sink.last_error), "%s", buf_str(&text));
 	if (!emit(severity, prefix, buf_view(&text)))
 		sink.lost++;
 	buf_done(&text);
@@ -265,6 +268,11 @@ void log_info(const char *fmt, ...)
 void log_debug(const char *fmt, ...)
 {
 	LOG_AT(LOG_L_DEBUG);
+}
+
+const char *log_last_error(void)
+{
+	return sink.last_error;
 }
 
 void log_fatal(const char *fmt, ...)

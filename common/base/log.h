@@ -29,6 +29,7 @@ void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* odd, bu
 void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);                /* the story of mail and logins */
 void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+const char *log_last_error(void);                                     /* text of the last log_error or log_fatal of this process, "" for none */
 NORETURN void log_fatal(const char *fmt, ...) PRINTF_LIKE(1, 2);      /* log_error, then exit(1) */
 
 #endif

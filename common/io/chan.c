@@ -420,6 +420,12 @@ static bool chan_read_one(struct chan *c)
 	return chan_leave(c) && !c->ended;
 }
 
+void chan_drain(struct chan *c)
+{
+	while (!c->ended && !c->busy && chan_read_one(c))
+		continue;
+}
+
 static void chan_on_event(void *ctx, unsigned events)
 {
 	struct chan *c = ctx;

@@ -41,6 +41,7 @@ struct chan *chan_new(struct loop *l, int fd, const struct chan_ops *ops, void *
 /* AF_UNIX, SOCK_SEQPACKET. NULL: nobody listens, or its backlog is full. */
 struct chan *chan_connect(struct loop *l, const char *unix_path, const struct chan_ops *ops, void *ctx, struct err *e);
 void chan_free(struct chan **c);                                      /* also from its own callbacks; what waits unsent is dropped */
+void chan_drain(struct chan *c);                                      /* tells what waits in the socket now, not from the loop; on_msg may not free c then */
 bool chan_is_full(const struct chan *c);
 
 void msg_init(struct msg *m, uint32_t type);

@@ -8,6 +8,7 @@
  * Restart: at once the first time, then with a pause that doubles from 100 ms to 30 s and forgets after a minute of health.
  * SIGHUP (or `posthouse reload`): reads the settings anew; broken ones change nothing and are logged; good ones start a new generation of every
  * process, and the old one is told to retire: fronts finish their sessions, the others finish what they hold. SIGTERM: all retire, 10 s, then KILL.
+ * A child that is sent SIGTERM by hand retires too and is replaced; one whose supervisor dies is killed.
  * sd_notify READY=1 when every process of the table has said proc_ready(). LISTEN_FDS sockets are matched by LISTEN_FDNAMES.
  */
 #ifndef SERVE_SUPER_H
@@ -40,6 +41,7 @@ struct super_listener {
 	const char *name;                                             /* as above */
 	int kind;
 	const char *(*addrs)(const struct settings *s);               /* setting: blank-separated "ADDR:PORT" or "[v6]:PORT" or "/path"; "" is off */
+	int socktype;                                                 /* 0: SOCK_STREAM; SOCK_DGRAM: UDP (or AF_UNIX); SOCK_SEQPACKET for a path */
 };
 
 struct daemon_table {
@@ -50,7 +52,9 @@ struct daemon_table {
 	size_t n_rows;
 };
 
-/* The whole of a daemon's main(): options (-C file, -f foreground, -T test settings), settings, sockets, children, until the end. */
+/* The whole of a daemon's main(): options (-C file, -f foreground, -T test settings, -o name=value), settings, sockets, children, until the end.
+   Without -f (the default under systemd) it goes into the background and the shell gets its prompt when every process is ready; when one fails
+   before that, all stop, the reason is on stderr and the exit status is 1. */
 int super_main(const struct daemon_table *t, int argc, char **argv);
 
 /* From inside a process: */
@@ -63,7 +67,9 @@ struct proc_socket { int fd; int kind; const char *name; };
 size_t proc_sockets(const struct proc *p, const struct proc_socket **socks_out);
 
 struct proc_events {
-	/* A link to process `index` of `role` is there (fd: make a chan of it). An older one to the same process is dead or about to be. */
+	/* A link to process `index` of `role` is there (fd: make a chan of it). It is the one for new work with that process. An older one of the same
+	   role and index stays good until its channel's on_close: after a reload, the fronts that retire are linked to the new processes too, so two
+	   processes `front` 0 may be there at once. Keep each link until its end, never replace by index. */
 	void (*on_link)(void *ctx, const char *role, unsigned index, int fd);
 	/* Finish what you hold, take nothing new, then call loop_stop(). */
 	void (*on_retire)(void *ctx);
@@ -71,5 +77,9 @@ struct proc_events {
 /* Registers the events; earlier links are delivered from the loop. Call before proc_ready(). */
 void proc_start(struct proc *p, const struct proc_events *ev, void *ctx);
 void proc_ready(struct proc *p);                                      /* tells the supervisor; call after sandbox_enter() */
+/* A process that cannot go on says why by log_fatal(): before it is ready the supervisor shows those words to whoever started it. */
+
+/* For what a process forks itself (sessions of the spawner): killed when its parent dies. False: the parent is gone already. */
+bool proc_tie_to_parent(int parent_pid);
 
 #endif
