@@ -45,7 +45,7 @@ static void listeners_add(struct listeners *l, int fd, const struct super_listen
 {
 	l->v = mem_grow(l->v, (l->n + 1) * sizeof(*l->v));
 	l->addrs = mem_grow(l->addrs, (l->n + 1) * sizeof(*l->addrs));
-	l->v[l->n] = (struct proc_socket){ fd, row->kind, row->name };
+	l->v[l->n] = (struct proc_socket){ fd, row->kind & ~(SUPER_DGRAM | SUPER_SEQPACKET), row->name };
 	memset(l->addrs[l->n], 0, sizeof(l->addrs[l->n]));
 	memcpy(l->addrs[l->n], addr.p != NULL ? addr.p : "", addr.n < LISTENERS_ADDR_MAX ? addr.n : LISTENERS_ADDR_MAX - 1);
 	l->n++;
@@ -78,11 +78,18 @@ static int listeners_find(const struct listeners *l, const char *name, struct sl
 	return -1;
 }
 
+static int listeners_type(int kind)
+{
+	if (kind & SUPER_DGRAM)
+		return SOCK_DGRAM;
+	return kind & SUPER_SEQPACKET ? SOCK_SEQPACKET : SOCK_STREAM;
+}
+
 static int listeners_bind(const struct super_listener *row, const struct listeners_addr *a, struct err *e)
 {
 	if (a->is_unix)
-		return net_listen_unix(a->path, row->socktype != 0 ? row->socktype : SOCK_STREAM, LISTENERS_UNIX_MODE, e);
-	if (row->socktype == SOCK_DGRAM)
+		return net_listen_unix(a->path, listeners_type(row->kind), LISTENERS_UNIX_MODE, e);
+	if (row->kind & SUPER_DGRAM)
 		return net_listen_udp(&a->addr, e);
 	return net_listen(&a->addr, LISTENERS_BACKLOG, e);
 }

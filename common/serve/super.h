@@ -37,11 +37,13 @@ struct proc_row {
 	void (*run)(struct proc *p);                                  /* never returns before loop_stop() */
 };
 
+/* Added to a listener's kind where it is no SOCK_STREAM socket: UDP (or an AF_UNIX datagram path), SOCK_SEQPACKET at a path. */
+enum { SUPER_DGRAM = 1 << 16, SUPER_SEQPACKET = 1 << 17 };
+
 struct super_listener {
 	const char *name;                                             /* as above */
-	int kind;
+	int kind;                                                     /* the daemon's enum (below 1 << 16), perhaps | SUPER_DGRAM */
 	const char *(*addrs)(const struct settings *s);               /* setting: blank-separated "ADDR:PORT" or "[v6]:PORT" or "/path"; "" is off */
-	int socktype;                                                 /* 0: SOCK_STREAM; SOCK_DGRAM: UDP (or AF_UNIX); SOCK_SEQPACKET for a path */
 };
 
 struct daemon_table {
