@@ -129,7 +129,8 @@ static void front_on_link(void *ctx, const char *role, unsigned index, int fd)
 
 	(void)role;
 	(void)index;
-	chan_free(&f->worker);
+	if (f->worker != NULL)                                        /* a daemon that holds several requests would keep the old link to its end */
+		front_on_worker_gone(f);
 	f->worker = chan_new(proc_loop(f->p), fd, &front_ops, f);
 }
 
