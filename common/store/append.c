@@ -141,7 +141,7 @@ int mappend_begin(struct mappend **a_out, struct mbox *m, uint64_t size_hint, st
 	struct mappend *a = mem_new(sizeof *a);
 
 	a->m = m;
-	if ((size_hint > 0 && quota_check(m, size_hint, 1, e) != 0) || draft_open(m, &a->d, e) != 0) {
+	if (quota_prepare(m->box, e) != 0 || (size_hint > 0 && quota_check(m, size_hint, 1, e) != 0) || draft_open(m, &a->d, e) != 0) {
 		free(a);
 		return -1;
 	}
@@ -308,7 +308,7 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 
 	if (!mname_id_is_valid(slice_of(d->queue_id)))
 		return err_set(e, ERR_DENIED, 0, "queue id has octets that may not be in a file name");
-	if (mbox_open(&m, b, folder, e) != 0)
+	if (quota_prepare(b, e) != 0 || mbox_open(&m, b, folder, e) != 0)
 		return -1;
 	buf_init(&stem, BUF_UNBOUNDED);
 	buf_init(&v.name, BUF_UNBOUNDED);

@@ -292,7 +292,7 @@ int mbox_open_disk(struct mbox **m_out, struct box *b, const struct buf *name, c
 	}
 	m->next = b->folders;
 	b->folders = m;
-	quota_set(m);
+	quota_set(m);                                                 /* what a killed process could not */
 	*m_out = m;
 	return 0;
 }

@@ -197,7 +197,9 @@ uint32_t box_next_uidvalidity(struct box *b);
 void notify_send(struct box *b);
 
 /* ---- quota.c ---- */
-int quota_check(struct mbox *m, uint64_t octets, uint64_t messages, struct err *e) WARN_UNUSED;
+int quota_prepare(struct box *b, struct err *e) WARN_UNUSED;          /* before a folder is locked for something that needs room */
+int quota_check(struct mbox *m, uint64_t octets, uint64_t messages, struct err *e) WARN_UNUSED;       /* under the folder's lock also locks the quota, until mbox_end() */
+void quota_release(struct box *b);
 void quota_set(struct mbox *m);                                       /* this folder's totals as they are now */
 void quota_drop(struct box *b, uint32_t uidvalidity);
 void quota_close(struct box *b);

@@ -41,6 +41,7 @@ int box_delete(struct box *b, struct slice name, struct err *e) WARN_UNUSED;
 int box_rename(struct box *b, struct slice from, struct slice to, struct err *e) WARN_UNUSED;   /* children too; INBOX: moves its messages */
 int box_subscribe(struct box *b, struct slice name, bool on, struct err *e) WARN_UNUSED;
 int box_quota(struct box *b, uint64_t *octets_out, uint64_t *messages_out, struct err *e) WARN_UNUSED;
+int box_recount(struct box *b, struct err *e) WARN_UNUSED;            /* counts all folders again; box_quota does so by itself where it must */
 
 struct folder_status { uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity; uint64_t highestmodseq, octets; };
 int box_status(struct box *b, struct slice name, struct folder_status *out, struct err *e) WARN_UNUSED;

@@ -148,6 +148,7 @@ int mbox_fold(struct mbox *m, struct err *e)
 	slog_close(&m->log);
 	m->log = next;
 	m->next_log = 0;
+	quota_set(m);
 	return m->views == NULL ? mbox_load(m, e) : 0;
 }
 

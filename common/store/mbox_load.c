@@ -266,6 +266,8 @@ int mbox_refresh(struct mbox *m, struct err *e)
 	bool bad = false;
 	int rc = 0;
 
+	if (m->log.locked)
+		return 0;                                             /* nobody else can have done anything */
 	switch (slog_look(&m->log)) {
 	case SLOG_SAME:
 		break;

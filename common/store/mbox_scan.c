@@ -329,6 +329,7 @@ void mbox_end(struct mbox *m)
 {
 	struct err ignored;
 
+	quota_release(m->box);
 	if (mbox_wants_fold(m) && mbox_fold(m, &ignored) != 0) {}     /* the log goes on growing; the next one tries again */
 	slog_unlock(&m->log);
 }

@@ -39,7 +39,8 @@ static void trim_events(struct mbox *m)
 	if (least - m->first_event < m->n_events / 2 && least - m->first_event < 1024)
 		return;
 	m->n_events -= least - m->first_event;
-	memmove(m->events, m->events + (least - m->first_event), m->n_events * sizeof *m->events);
+	if (m->n_events > 0)
+		memmove(m->events, m->events + (least - m->first_event), m->n_events * sizeof *m->events);
 	m->first_event = least;
 }
 

@@ -370,6 +370,8 @@ static int transfer(struct view *v, const uint32_t *seqs, size_t n, struct mbox 
 
 	if (n == 0 || n > UINT32_MAX / 2)
 		return err_set(e, ERR_SYNTAX, 0, "no messages to copy");
+	if (quota_prepare(dst->box, e) != 0)
+		return -1;
 	for (int turn = 0; turn < 3 && rc != 0; turn++) {
 		rc = transfer_once(v, seqs, n, dst, move, out, e);
 		if (rc != 0 && (e->kind != ERR_NOTFOUND || mbox_refresh(v->m, e) != 0))
