@@ -202,7 +202,8 @@ int folder_init(struct mbox *m, struct err *e)
 {
 	int rc = 0;
 
-	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0 || !is_empty_dir(m->curfd) || faccessat(m->dirfd, "dovecot-uidlist", F_OK, 0) == 0)
+	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0 || !is_empty_dir(m->curfd) || faccessat(m->dirfd, "dovecot-uidlist", F_OK, 0) == 0 ||
+	    faccessat(m->dirfd, "courierimapuiddb", F_OK, 0) == 0)
 		return 0;
 	m->uidvalidity = box_next_uidvalidity(m->box);
 	m->reserved = UID_BLOCK;
@@ -228,6 +229,7 @@ static int open_dirs(struct mbox *m, bool make, struct err *e)
 		m->newfd = openat(m->dirfd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (m->curfd >= 0 && m->newfd >= 0 && faccessat(m->dirfd, "tmp", F_OK, 0) == 0)
 			return 0;
+		make = make || m->curfd >= 0;                         /* a Maildir that lacks what nobody needed so far */
 		file_close(&m->curfd);
 		file_close(&m->newfd);
 		if (!make || make_maildir(m->dirfd, e) != 0)

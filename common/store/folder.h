@@ -162,6 +162,7 @@ int mbox_commit_quietly(struct mbox *m, struct txn *t, struct err *e) WARN_UNUSE
 int mbox_apply(struct mbox *m, struct slice payload, const struct view *origin) WARN_UNUSED;   /* -1: not a transaction */
 /* Of a transaction, only what it says of flags of messages that are there. */
 int mbox_apply_flags(struct mbox *m, struct slice payload) WARN_UNUSED;
+void mbox_remember_gone(struct mbox *m, uint32_t uid, uint64_t modseq);
 int mbox_take_uids(struct mbox *m, uint32_t n, uint32_t *first_out, struct err *e) WARN_UNUSED;       /* durable reservation */
 int mbox_keyword_bits(struct mbox *m, const struct slice *names, size_t n, struct txn *t, uint64_t *bits_out, struct err *e) WARN_UNUSED;
 int mbox_finish_unlinks(struct mbox *m, struct err *e) WARN_UNUSED;

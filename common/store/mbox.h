@@ -67,6 +67,11 @@ struct mrec {                                                         /* a messa
 	int64_t internaldate;                                         /* seconds since 1970 */
 };
 
+/* UIDs that were expunged after modseq `since`, ascending, for VANISHED (RFC 7162 3.2.5.1). Where the history does not reach back so far: every UID
+   below UIDNEXT that no message has, which says the same with more words. */
+struct uid_range { uint32_t first, last; };
+void mbox_vanished(struct mbox *m, uint64_t since, struct arena *a, struct uid_range **list_out, size_t *n_out);
+
 /* ---- a session's view ---- */
 struct view;
 struct view *view_open(struct mbox *m, bool read_only);
@@ -112,7 +117,6 @@ int view_expunge(struct view *v, const uint32_t *seqs, size_t n, struct err *e) 
 /* Removes the listed ones whether \Deleted or not: POP3 QUIT, MOVE. All or none. */
 int view_remove(struct view *v, const uint32_t *seqs, size_t n, struct err *e) WARN_UNUSED;
 
-struct uid_range { uint32_t first, last; };
 /* Copies by hard link; dst_uids_out: the new UIDs, in order (COPYUID). All or none. Dates, flags and keywords are kept. */
 int view_copy(struct view *v, const uint32_t *seqs, size_t n, struct mbox *dst, struct uid_range *dst_uids_out, struct err *e) WARN_UNUSED;
 int view_move(struct view *v, const uint32_t *seqs, size_t n, struct mbox *dst, struct uid_range *dst_uids_out, struct err *e) WARN_UNUSED;

@@ -176,6 +176,7 @@ static void reconcile(struct mbox *m, struct mbox *fresh)
 			continue;
 		if (at == mbox_slots(fresh) || mbox_rec(fresh, at)->uid != uid || mbox_is_gone(fresh, at)) {
 			insert_gone(m, slot);
+			mbox_remember_gone(m, uid, fresh->modseq);
 			view_note(m, slot, true, NULL);
 		} else if (slot_differs(m, slot, fresh, at)) {
 			adopt_slot(fresh, at, mbox_edit(m, slot));

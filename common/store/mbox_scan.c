@@ -17,6 +17,8 @@
 #include "base/mem.h"
 #include "store/dirlist.h"
 
+#define SWALLOW 16                                                    /* so many renames of ours take long enough to hide one of somebody else */
+
 static bool same_folder(const struct mbox *m, const struct found *f)
 {
 	return f->n.has_uid && f->n.uidvalidity == m->uidvalidity;
@@ -155,6 +157,7 @@ int mbox_scan_new(struct mbox *m, struct err *e)
 	if (rc == 0) {
 		m->stamp_new = stamp_of(m->newfd);
 		set_racy(m, 1, m->stamp_new);
+		m->racy |= n > SWALLOW ? 2u : 0;
 		if (n == 0)
 			t.modseq = m->modseq;
 		rc = mbox_commit(m, &t, NULL, e);
@@ -237,6 +240,7 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 		if (n > 0)
 			rc = adopt_all(m, &t, f, n, e);
 		set_racy(m, 2, before);
+		m->racy |= n > 0 && !txn_is_empty(&t) ? 2u : 0;
 		if (txn_is_empty(&t))
 			t.modseq = m->modseq;
 		if (rc == 0)
@@ -276,19 +280,18 @@ static int after_restart(struct mbox *m, struct err *e)
 	return rc;
 }
 
+/* What to look at is decided first: each transaction of ours notes the directory's time anew. */
 static int look_around(struct mbox *m, struct err *e)
 {
-	int64_t now = 0, seen_new = stamp_of(m->newfd), seen_cur = stamp_of(m->curfd);
+	int64_t now = m->racy == 0 ? 0 : clock_wall_us() * 1000, seen_new = stamp_of(m->newfd), seen_cur = stamp_of(m->curfd);
+	bool look_new = seen_new != m->stamp_new || ((m->racy & 1) != 0 && now - seen_new > RACY_NS);
+	bool look_cur = seen_cur != m->stamp_cur || ((m->racy & 2) != 0 && now - seen_cur > RACY_NS);
 
-	if (m->racy != 0)
-		now = clock_wall_us() * 1000;
 	if (mbox_finish_unlinks(m, e) != 0)
 		return -1;
-	if ((seen_new != m->stamp_new || ((m->racy & 1) != 0 && now - seen_new > RACY_NS)) && mbox_scan_new(m, e) != 0)
+	if (look_cur && mbox_scan_cur(m, e) != 0)
 		return -1;
-	if (stamp_of(m->curfd) != m->stamp_cur || ((m->racy & 2) != 0 && now - seen_cur > RACY_NS))
-		return mbox_scan_cur(m, e);
-	return 0;
+	return look_new ? mbox_scan_new(m, e) : 0;
 }
 
 /* Under the lock. 1: what is there can't be written behind; it has been rebuilt, or must be. */

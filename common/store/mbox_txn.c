@@ -261,6 +261,12 @@ static void add_gone(struct mbox *m, uint32_t slot)
 	m->n_gone++;
 }
 
+void mbox_remember_gone(struct mbox *m, uint32_t uid, uint64_t modseq)
+{
+	GROW(m->history, m->n_history, m->cap_history);
+	m->history[m->n_history++] = (struct igone){ modseq, uid, 0 };
+}
+
 static void apply_expunge(struct mbox *m, uint32_t uid, uint64_t modseq)
 {
 	uint32_t slot = mbox_slot_of(m, uid);
@@ -275,8 +281,7 @@ static void apply_expunge(struct mbox *m, uint32_t uid, uint64_t modseq)
 	add_gone(m, slot);
 	GROW(m->unlink_slots, m->n_unlink, m->cap_unlink);
 	m->unlink_slots[m->n_unlink++] = slot;
-	GROW(m->history, m->n_history, m->cap_history);
-	m->history[m->n_history++] = (struct igone){ modseq, uid, 0 };
+	mbox_remember_gone(m, uid, modseq);
 	view_note(m, slot, true, NULL);
 }
 

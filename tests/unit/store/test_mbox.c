@@ -4,6 +4,7 @@
 #include "store_env.h"
 
 #include <dirent.h>
+#include <sys/socket.h>
 
 static void test_first_open(void **state)
 {
@@ -222,6 +223,70 @@ static void test_expunge(void **state)
 	assert_int_equal(s.octets, 3 * strlen(MESSAGE));
 }
 
+static void test_vanished(void **state)
+{
+	struct env *v = *state;
+	uint32_t seqs[] = { 2, 3, 6 };
+	struct uid_range *r;
+	struct mbox *m;
+	struct view *x;
+	uint64_t before;
+	size_t n;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 6);
+	m = env_folder(v, "INBOX");
+	x = view_open(m, false);
+	before = mbox_highestmodseq(m);
+	OK(v, view_remove(x, seqs, 3, &v->e));
+	view_close(&x);
+	mbox_vanished(m, before, v->a, &r, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(r[0].first, 2);
+	assert_int_equal(r[0].last, 3);
+	assert_int_equal(r[1].last, 6);
+	mbox_vanished(m, mbox_highestmodseq(m), v->a, &r, &n);
+	assert_int_equal(n, 0);
+	mbox_close(&m);
+	box_close(&v->b);
+	unlink(arena_printf(v->a, "%s/office.test/u1/posthouse.log", v->dir));
+	env_open(v);
+	m = env_folder(v, "INBOX");
+	mbox_vanished(m, before, v->a, &r, &n);                       /* forgotten: all that is not there */
+	assert_int_equal(n, 2);
+	assert_int_equal(r[0].first, 2);
+	assert_int_equal(r[1].first, 6);
+	mbox_close(&m);
+}
+
+static void test_notify(void **state)
+{
+	struct env *v = *state;
+	char dir[512], deep[512];
+	int fd = -1, deaf = -1;
+
+	env_open(v);
+	snprintf(dir, sizeof dir, "%s/office.test/u1", v->dir);
+	OK(v, notify_bind(dir, &fd, &v->e));
+	OK(v, notify_bind(dir, &deaf, &v->e));
+	close(deaf);                                                  /* as a killed process leaves it */
+	env_deliver(v, "INBOX", "Q1", MESSAGE);
+	assert_int_equal(recv(fd, deep, sizeof deep, MSG_DONTWAIT), 1);
+	env_deliver(v, "INBOX", "Q2", MESSAGE);
+	assert_int_equal(recv(fd, deep, sizeof deep, MSG_DONTWAIT), 1);
+	notify_drain(fd);
+	notify_unbind(dir, &fd);
+	assert_int_equal(fd, -1);
+	box_close(&v->b);
+
+	snprintf(deep, sizeof deep, "%s/a-very-long-domain-name-for-a-small-office.example.test/and-a-local-part-of-many-letters-too", v->dir);
+	OK(v, box_open(&v->b, deep, true, &v->opt, &v->e));
+	OK(v, notify_bind(deep, &fd, &v->e));
+	env_deliver(v, "INBOX", "Q3", MESSAGE);
+	assert_true(recv(fd, dir, sizeof dir, MSG_DONTWAIT) > 0);
+	notify_unbind(deep, &fd);
+}
+
 static void test_copy_and_move(void **state)
 {
 	struct env *v = *state;
@@ -382,7 +447,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_first_open), T(test_deliver_and_read), T(test_delivered_once), T(test_link_from), T(test_flags_and_views),
-		T(test_unchangedsince), T(test_expunge), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
+		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
