@@ -99,8 +99,7 @@ static enum login_want cmd_starttls(struct imap_front *s, struct call *c)
 	if (!s->info->starttls_ok)
 		return bad(s, c, s->info->tls ? "TLS is on already" : "TLS is not available: the server has no certificate");
 	if (c->behind.n > 0) {                                        /* somebody between us and the client put commands there (CVE-2011-0411) */
-		reply(c, "BAD", "octets came behind STARTTLS, before TLS: refused");
-		buf_puts(c->out, "* BYE good-bye\r\n");
+		reply(c, "BAD", "octets came behind STARTTLS, before TLS; good-bye");
 		return LOGIN_CLOSE;
 	}
 	reply(c, "OK", "begin TLS now");

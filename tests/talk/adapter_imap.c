@@ -28,7 +28,7 @@ struct talker {
 	struct session_env senv;
 	void *shared;
 	struct buf user, parked;
-	bool tls, more;
+	bool tls, shaking;                                            /* STARTTLS was said: what comes now is no handshake */
 };
 
 static int64_t wall;                                                  /* session_env.wall_s has no context */
@@ -165,6 +165,7 @@ static int directive(void *ctx, struct slice name, struct slice value, struct bu
 		return login(a, value, e);
 	if (slice_eqs(name, "tls")) {
 		a->tls = true;
+		a->shaking = false;
 		set_info(a);
 		if (a->front != NULL)
 			imap_login.tls_started(a->front);
@@ -243,9 +244,13 @@ static enum talk_state front_input(struct talker *a, struct slice in, size_t *us
 	struct login_ask ask = { .has_initial = false };
 	const struct auth_answer go_on = { .result = AUTH_MORE };
 
+	if (a->shaking)
+		return TALK_CLOSED;
 	switch (imap_login.input(a->front, in, used_out, out, &ask)) {
-	case LOGIN_INPUT:
 	case LOGIN_STARTTLS:
+		a->shaking = true;
+		return TALK_OPEN;
+	case LOGIN_INPUT:
 	case LOGIN_CANCEL:
 		return TALK_OPEN;
 	case LOGIN_AUTH:
