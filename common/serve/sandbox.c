@@ -59,13 +59,13 @@ static int sandbox_limit_privileges(bool keeps_set_id, struct err *e)
 int sandbox_enter(const struct sandbox *sb, struct err *e)
 {
 	bool runs_others = (sb->needs & SANDBOX_EXEC) != 0;
-	const char *paths_told = "", *calls_told;
+	const char *paths_told = "", *calls_told = "";
 
 	if (sandbox_limit_privileges(runs_others && geteuid() == 0, e) < 0)
 		return -1;
 	if (!runs_others && landlock_enter(sb, &paths_told, e) < 0)
 		return -1;
-	if (syscalls_enter(sb->needs, &calls_told, e) < 0)
+	if (sb->compiled != NULL ? syscalls_enter_compiled(sb->compiled, e) < 0 : syscalls_enter(sb->needs, &calls_told, e) < 0)
 		return -1;
 	if (*paths_told != '\0')
 		log_debug("sandbox: %s", paths_told);

@@ -23,8 +23,11 @@ enum sandbox_need {
 	SANDBOX_THREADS  = 16                                         /* clone(CLONE_THREAD): the flusher, libunbound */
 };
 
+struct sandbox_calls;                                                 /* a compiled filter of system calls */
+
 struct sandbox {
 	unsigned needs;
+	const struct sandbox_calls *compiled;                         /* of the same needs; NULL: compiled now, which takes a millisecond */
 	const char *const *read_paths;                                /* NULL-terminated or NULL; files or directories, recursive; missing ones are fine */
 	const char *const *write_paths;                               /* create, write, rename, remove below these; each must exist */
 };
@@ -33,6 +36,10 @@ struct sandbox {
    Call it before the first thread: what runs already is not confined. With SANDBOX_EXEC and as root, set-id helpers still work (PAM's
    unix_chkpwd) and only the deadly calls are refused; Landlock is left out there, as nobody knows what a PAM module reads. */
 int sandbox_enter(const struct sandbox *sb, struct err *e) WARN_UNUSED;
+
+/* For a process that forks many alike, before it enters its own sandbox. *out NULL: this kernel has no seccomp. */
+int sandbox_compile(struct sandbox_calls **out, unsigned needs, struct err *e) WARN_UNUSED;
+void sandbox_calls_free(struct sandbox_calls **c);
 
 /* A build with sanitizers needs more: their run-time calls and files. Empty in an ordinary build. Used by sandbox_enter(). */
 bool sandbox_build_is_sanitized(void);

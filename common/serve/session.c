@@ -523,13 +523,14 @@ static void open_box(struct sess *ss)
 	}
 }
 
-static int confine(const struct sess *ss, struct err *e)
+static int confine(const struct sess *ss, const struct sandbox_calls *calls, struct err *e)
 {
-	/* Character sets are loaded when a message needs them; dates want the zone. */
-	static const char *const read_paths[] = { "/usr/lib", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	static const char *const read_paths[] = { "/usr/lib", NULL };  /* character sets are loaded when a message needs them */
 	const char *write_paths[] = { ss->box_dir, NULL };
-	struct sandbox sb = { .needs = SANDBOX_UNIX, .read_paths = read_paths, .write_paths = write_paths };
+	struct sandbox sb = { .needs = SESSION_NEEDS, .compiled = calls, .read_paths = read_paths, .write_paths = write_paths };
 
+	if (ss->env.box == NULL)                                      /* it will only say so */
+		sb.write_paths = NULL;
 	return sandbox_enter(&sb, e);
 }
 
@@ -565,14 +566,14 @@ void session_proc_run(const struct session_boot *boot)
 
 	log_close();
 	fd = drop_inherited(boot->fd);
-	if (log_open(boot->s->log_target, LOG_L_INFO, &e) < 0)
+	if (!proc_tie_to_parent(boot->parent_pid) || log_open(boot->s->log_target, LOG_L_INFO, &e) < 0)
 		_exit(1);
 	log_name(boot->log_name);
 	ss.l = loop_new();
 	ss.env = (struct session_env){ .s = boot->s, .wall_s = clock_wall_s, .shared = &ss.shared };
 	list_init(&ss.conns);
 	open_box(&ss);
-	if (confine(&ss, &e) < 0)
+	if (confine(&ss, boot->calls, &e) < 0)
 		log_fatal("session process of %.*s cannot confine itself: %s", SLICE_FMT(ss.user), e.text);
 	ss.up = chan_new(ss.l, fd, &spawner_ops, &ss);
 	if (ss.notify_fd >= 0)

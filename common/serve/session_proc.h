@@ -5,7 +5,10 @@
 #define SERVE_SESSION_PROC_H
 
 #include "base/attr.h"
+#include "serve/sandbox.h"
 #include "serve/session.h"
+
+#define SESSION_NEEDS SANDBOX_UNIX                                    /* notify datagrams, syslog */
 
 struct session_boot {
 	const struct settings *s;
@@ -14,6 +17,7 @@ struct session_boot {
 	const char *box_dir;
 	const char *log_name;                                         /* "posthouse/pop3d" */
 	int fd;                                                       /* our end of the channel to the spawner */
+	const struct sandbox_calls *calls;                            /* SESSION_NEEDS, compiled; NULL: no seccomp here */
 	int parent_pid;                                               /* the spawner: we end with it */
 };
 

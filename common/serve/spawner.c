@@ -36,6 +36,7 @@ struct spawner {
 	struct loop *l;
 	const struct settings *s;
 	const struct session_proto *proto;
+	struct sandbox_calls *calls;                                  /* what a session process may call */
 	struct hmap *users;                                           /* name -> suser */
 	struct hmap *parked;                                          /* connection id -> sparked */
 	struct list_node fronts, workers;
@@ -340,7 +341,8 @@ static int worker_start(struct suser *u)
 	pid = fork();
 	if (pid == 0) {
 		struct session_boot boot = { .s = sp->s, .proto = sp->proto, .user = u->name, .box_dir = u->box_dir,
-			.log_name = log_process_name(), .fd = fds[1], .parent_pid = parent_pid };
+			.log_name = log_process_name(), .fd = fds[1], .parent_pid = parent_pid,
+			.calls = sp->calls };
 
 		loop_after_fork(sp->l);
 		session_proc_run(&boot);
@@ -549,14 +551,14 @@ static void on_retire(void *ctx)
 		loop_stop(sp->l);
 }
 
-static void confine(const struct spawner *sp)
+static void confine(struct spawner *sp)
 {
-	static const char *const read_paths[] = { "/usr/lib", "/usr/share/zoneinfo", "/etc/localtime", NULL };
+	static const char *const read_paths[] = { "/usr/lib", NULL };
 	const char *write_paths[] = { sp->s->mail_directory, NULL };
 	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = read_paths, .write_paths = write_paths };
 	struct err e = ERR_INIT;
 
-	if (sandbox_enter(&sb, &e) < 0)
+	if (sandbox_compile(&sp->calls, SESSION_NEEDS, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("spawner cannot confine itself: %s", e.text);
 }
 
@@ -576,4 +578,5 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 	loop_run(sp.l);
 	hmap_free(&sp.users);
 	hmap_free(&sp.parked);
+	sandbox_calls_free(&sp.calls);
 }

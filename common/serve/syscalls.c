@@ -8,13 +8,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
 
 #define SYSCALLS_NEW_NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
@@ -156,19 +163,16 @@ static int syscalls_fill(scmp_filter_ctx f, unsigned needs)
 	return rc != 0 || sandbox_build_needs("clone") ? rc : syscalls_allow_clone(f, needs);
 }
 
-int syscalls_enter(unsigned needs, const char **told_out, struct err *e)
+/* NULL: *e says why. */
+static scmp_filter_ctx syscalls_build(unsigned needs, struct err *e)
 {
-	scmp_filter_ctx f;
+	scmp_filter_ctx f = seccomp_init(needs & SANDBOX_EXEC ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
 	int rc;
 
-	*told_out = "";
-	if (prctl(PR_GET_SECCOMP) < 0 && errno == EINVAL) {
-		*told_out = "this kernel has no seccomp, so system calls are not confined";
-		return 0;
+	if (f == NULL) {
+		err_set(e, ERR_TEMP, 0, "sandbox: seccomp_init");
+		return NULL;
 	}
-	f = seccomp_init(needs & SANDBOX_EXEC ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
-	if (f == NULL)
-		return err_set(e, ERR_TEMP, 0, "sandbox: seccomp_init");
 	/* With no-new-privs set by the caller already, or as root without it (SANDBOX_EXEC). */
 	rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_NNP, 0);
 	if (rc == 0)                                                  /* a tree, not a chain, of the hundred and fifty calls */
@@ -176,7 +180,103 @@ int syscalls_enter(unsigned needs, const char **told_out, struct err *e)
 	if (rc == 0)
 		rc = syscalls_fill(f, needs);
 	if (rc == 0)
-		rc = seccomp_load(f);
+		return f;
+	seccomp_release(f);
+	err_set(e, ERR_TEMP, -rc, "sandbox: seccomp");
+	return NULL;
+}
+
+static bool syscalls_kernel_has_seccomp(void)
+{
+	return prctl(PR_GET_SECCOMP) >= 0 || errno != EINVAL;
+}
+
+int syscalls_enter(unsigned needs, const char **told_out, struct err *e)
+{
+	scmp_filter_ctx f;
+	int rc;
+
+	*told_out = "";
+	if (!syscalls_kernel_has_seccomp()) {
+		*told_out = "this kernel has no seccomp, so system calls are not confined";
+		return 0;
+	}
+	f = syscalls_build(needs, e);
+	if (f == NULL)
+		return -1;
+	rc = seccomp_load(f);
 	seccomp_release(f);
 	return rc == 0 ? 0 : err_set(e, ERR_TEMP, -rc, "sandbox: seccomp");
+}
+
+/*
+ * Compiled once, entered often
+ */
+
+struct sandbox_calls {
+	struct sock_fprog program;
+};
+
+/* The program comes out of libseccomp through a descriptor; a pipe holds 64 KiB, the longest program is half of that. */
+static int syscalls_export(scmp_filter_ctx f, struct sock_fprog *out, struct err *e)
+{
+	size_t size = 0, max = BPF_MAXINSNS * sizeof(struct sock_filter);
+	struct sock_filter *code = mem_new(max);
+	ssize_t n = 1;
+	int fds[2], rc;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		free(code);
+		return err_set(e, ERR_TEMP, errno, "sandbox: pipe");
+	}
+	rc = seccomp_export_bpf(f, fds[1]);
+	close(fds[1]);
+	while (rc == 0 && size < max && (n = read(fds[0], (char *)code + size, max - size)) > 0)
+		size += (size_t)n;
+	close(fds[0]);
+	if (rc < 0 || n < 0 || size == 0) {
+		free(code);
+		return err_set(e, ERR_TEMP, -rc, "sandbox: seccomp_export_bpf");
+	}
+	out->filter = code;
+	out->len = (unsigned short)(size / sizeof(*code));
+	return 0;
+}
+
+int sandbox_compile(struct sandbox_calls **out, unsigned needs, struct err *e)
+{
+	struct sandbox_calls *c;
+	scmp_filter_ctx f;
+	int rc;
+
+	if (!syscalls_kernel_has_seccomp()) {
+		*out = NULL;
+		return 0;
+	}
+	f = syscalls_build(needs, e);
+	if (f == NULL)
+		return -1;
+	c = mem_new(sizeof(*c));
+	rc = syscalls_export(f, &c->program, e);
+	seccomp_release(f);
+	if (rc == 0)
+		*out = c;
+	else
+		free(c);
+	return rc;
+}
+
+int syscalls_enter_compiled(const struct sandbox_calls *c, struct err *e)
+{
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &c->program) == 0)
+		return 0;
+	return err_set(e, ERR_TEMP, errno, "sandbox: seccomp");
+}
+
+void sandbox_calls_free(struct sandbox_calls **c)
+{
+	if (*c != NULL)
+		free((*c)->program.filter);
+	free(*c);
+	*c = NULL;
 }

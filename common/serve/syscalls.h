@@ -8,5 +8,6 @@
 
 /* Needs no-new-privs or root. 0 also where the kernel lacks it: *told_out says so in words then, else "". */
 int syscalls_enter(unsigned needs, const char **told_out, struct err *e) WARN_UNUSED;
+int syscalls_enter_compiled(const struct sandbox_calls *c, struct err *e) WARN_UNUSED;
 
 #endif
