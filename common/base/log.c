@@ -114,6 +114,11 @@ void log_name(const char *process)
 	snprintf(sink.name, sizeof(sink.name), "%s", process);
 }
 
+int log_fd(void)
+{
+	return sink.fd;
+}
+
 const char *log_process_name(void)
 {
 	return sink.name;

@@ -20,6 +20,7 @@ int log_open_socket(const char *path, bool journal, struct err *e);   /* the sam
 void log_name(const char *process);                                   /* "posthouse/smtpd": printed as posthouse/smtpd[pid] */
 const char *log_process_name(void);
 void log_close(void);
+int log_fd(void);                                                     /* of the sink: for a child that closes what it inherited but goes on logging */
 void log_reopen(void);                                                /* SIGHUP, logrotate: paths only */
 
 void log_escape(struct slice s, struct buf *out);                     /* what every line goes through */

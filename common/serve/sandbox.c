@@ -58,6 +58,11 @@ static int sandbox_limit_privileges(bool keeps_set_id, struct err *e)
 
 int sandbox_enter(const struct sandbox *sb, struct err *e)
 {
+	return sandbox_enter_compiled(sb, NULL, e);
+}
+
+int sandbox_enter_compiled(const struct sandbox *sb, const struct sandbox_calls *calls, struct err *e)
+{
 	bool runs_others = (sb->needs & SANDBOX_EXEC) != 0;
 	const char *paths_told = "", *calls_told = "";
 
@@ -65,7 +70,7 @@ int sandbox_enter(const struct sandbox *sb, struct err *e)
 		return -1;
 	if (!runs_others && landlock_enter(sb, &paths_told, e) < 0)
 		return -1;
-	if (sb->compiled != NULL ? syscalls_enter_compiled(sb->compiled, e) < 0 : syscalls_enter(sb->needs, &calls_told, e) < 0)
+	if (calls != NULL ? syscalls_enter_compiled(calls, e) < 0 : syscalls_enter(sb->needs, &calls_told, e) < 0)
 		return -1;
 	if (*paths_told != '\0')
 		log_debug("sandbox: %s", paths_told);

@@ -23,11 +23,8 @@ enum sandbox_need {
 	SANDBOX_THREADS  = 16                                         /* clone(CLONE_THREAD): the flusher, libunbound */
 };
 
-struct sandbox_calls;                                                 /* a compiled filter of system calls */
-
 struct sandbox {
 	unsigned needs;
-	const struct sandbox_calls *compiled;                         /* of the same needs; NULL: compiled now, which takes a millisecond */
 	const char *const *read_paths;                                /* NULL-terminated or NULL; files or directories, recursive; missing ones are fine */
 	const char *const *write_paths;                               /* create, write, rename, remove below these; each must exist */
 };
@@ -37,7 +34,10 @@ struct sandbox {
    unix_chkpwd) and only the deadly calls are refused; Landlock is left out there, as nobody knows what a PAM module reads. */
 int sandbox_enter(const struct sandbox *sb, struct err *e) WARN_UNUSED;
 
-/* For a process that forks many alike, before it enters its own sandbox. *out NULL: this kernel has no seccomp. */
+/* For a process that forks many alike: the filter of their system calls, compiled before it enters its own sandbox (that takes a millisecond; to
+   enter with it a tenth). *out NULL: this kernel has no seccomp. sb->needs must be those it was compiled for; calls may be NULL. */
+struct sandbox_calls;
+int sandbox_enter_compiled(const struct sandbox *sb, const struct sandbox_calls *calls, struct err *e) WARN_UNUSED;
 int sandbox_compile(struct sandbox_calls **out, unsigned needs, struct err *e) WARN_UNUSED;
 void sandbox_calls_free(struct sandbox_calls **c);
 

@@ -527,25 +527,35 @@ static int confine(const struct sess *ss, const struct sandbox_calls *calls, str
 {
 	static const char *const read_paths[] = { "/usr/lib", NULL };  /* character sets are loaded when a message needs them */
 	const char *write_paths[] = { ss->box_dir, NULL };
-	struct sandbox sb = { .needs = SESSION_NEEDS, .compiled = calls, .read_paths = read_paths, .write_paths = write_paths };
+	struct sandbox sb = { .needs = SESSION_NEEDS, .read_paths = read_paths, .write_paths = write_paths };
 
 	if (ss->env.box == NULL)                                      /* it will only say so */
 		sb.write_paths = NULL;
-	return sandbox_enter(&sb, e);
+	return sandbox_enter_compiled(&sb, calls, e);
 }
 
-/* Nothing of the spawner but the channel comes along: no link to a front, no other user's session. */
-static int drop_inherited(int fd)
+/* Closes from 3 up all but two. */
+static void close_others(int keep_a, int keep_b)
+{
+	int low = keep_a < keep_b ? keep_a : keep_b, high = keep_a < keep_b ? keep_b : keep_a;
+
+	if (low > 3)
+		(void)close_range(3, (unsigned)low - 1, 0);
+	if (high > low + 1 && high > 3)
+		(void)close_range(low < 3 ? 3 : (unsigned)low + 1, (unsigned)high - 1, 0);
+	(void)close_range(high < 3 ? 3 : (unsigned)high + 1, ~0u, 0);
+}
+
+/* Nothing of the spawner but the channel and the log comes along: no link to a front, no other user's session. */
+static void drop_inherited(int fd)
 {
 	sigset_t none;
-	int mine;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	mine = dup2(fd, 3);
-	close_range(4, ~0u, 0);
-	return mine;
+	signal(SIGTERM, SIG_DFL);
+	close_others(fd, log_fd());
 }
 
 static void done(struct sess *ss)
@@ -562,20 +572,17 @@ void session_proc_run(const struct session_boot *boot)
 {
 	struct sess ss = { .s = boot->s, .proto = boot->proto, .box_dir = boot->box_dir, .user = boot->user };
 	struct err e = ERR_INIT;
-	int fd;
 
-	log_close();
-	fd = drop_inherited(boot->fd);
-	if (!proc_tie_to_parent(boot->parent_pid) || log_open(boot->s->log_target, LOG_L_INFO, &e) < 0)
+	if (!proc_tie_to_parent(boot->parent_pid))
 		_exit(1);
-	log_name(boot->log_name);
+	drop_inherited(boot->fd);
 	ss.l = loop_new();
 	ss.env = (struct session_env){ .s = boot->s, .wall_s = clock_wall_s, .shared = &ss.shared };
 	list_init(&ss.conns);
 	open_box(&ss);
 	if (confine(&ss, boot->calls, &e) < 0)
 		log_fatal("session process of %.*s cannot confine itself: %s", SLICE_FMT(ss.user), e.text);
-	ss.up = chan_new(ss.l, fd, &spawner_ops, &ss);
+	ss.up = chan_new(ss.l, boot->fd, &spawner_ops, &ss);
 	if (ss.notify_fd >= 0)
 		loop_fd_add(ss.l, &ss.notify, ss.notify_fd, LOOP_READ, on_notify, &ss);
 	loop_timer_start(ss.l, &ss.look, LOOK_MS, on_look, &ss);

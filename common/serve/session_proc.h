@@ -15,7 +15,6 @@ struct session_boot {
 	const struct session_proto *proto;
 	struct slice user;                                            /* local@domain, checked by boxdir_of() */
 	const char *box_dir;
-	const char *log_name;                                         /* "posthouse/pop3d" */
 	int fd;                                                       /* our end of the channel to the spawner */
 	const struct sandbox_calls *calls;                            /* SESSION_NEEDS, compiled; NULL: no seccomp here */
 	int parent_pid;                                               /* the spawner: we end with it */

@@ -341,7 +341,7 @@ static int worker_start(struct suser *u)
 	pid = fork();
 	if (pid == 0) {
 		struct session_boot boot = { .s = sp->s, .proto = sp->proto, .user = u->name, .box_dir = u->box_dir,
-			.log_name = log_process_name(), .fd = fds[1], .parent_pid = parent_pid,
+			.fd = fds[1], .parent_pid = parent_pid,
 			.calls = sp->calls };
 
 		loop_after_fork(sp->l);
