@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "conf/conf.h"
 #include "conf/expand.h"
+#include "io/net.h"
 
 static char dir[] = "/tmp/test_conf.XXXXXX";
 
@@ -287,6 +288,27 @@ static void words_of_a_list(void **state UNUSED)
 	assert_false(conf_word(&rest, &word));
 }
 
+static void assert_networks(const char *list)
+{
+	struct slice rest = slice_of(list), word;
+	struct net_prefix prefix;
+
+	while (conf_word(&rest, &word))
+		assert_int_equal(net_prefix_parse(word, &prefix), 0);
+}
+
+/* What the defaults say is what their readers read. */
+static void default_networks_are_networks(void **state UNUSED)
+{
+	struct settings *s = NULL;
+
+	assert_int_equal(conf_load(&s, NULL, NULL, NULL, NULL), 0);
+	assert_networks(s->mynetworks);
+	assert_networks(s->drac_never);
+	assert_networks(s->plaintext_login_from);
+	conf_free(&s);
+}
+
 static void the_shipped_file_loads(void **state UNUSED)
 {
 	struct settings *s = NULL;
@@ -303,7 +325,7 @@ int main(void)
 		cmocka_unit_test(values_have_an_end), cmocka_unit_test(a_missing_file_is_an_error), cmocka_unit_test(overrides_win),
 		cmocka_unit_test(warnings_go_to_the_caller), cmocka_unit_test(dump_round_trip), cmocka_unit_test(defaults_follow_what_they_name),
 		cmocka_unit_test(nearest_names), cmocka_unit_test(manual_has_every_row), cmocka_unit_test(words_of_a_list),
-		cmocka_unit_test(the_shipped_file_loads),
+		cmocka_unit_test(default_networks_are_networks), cmocka_unit_test(the_shipped_file_loads),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, drop_dir);
