@@ -172,7 +172,7 @@ static void run(const struct smtp_env *env, const char *const *lines, bool by_oc
 
 		if (lines[i][1] != ':')
 			continue;
-		n = snprintf(line, sizeof(line), lines[i][0] == 'C' ? "%s\r\n" : "%s", lines[i] + 3);
+		n = snprintf(line, sizeof(line), lines[i][0] == 'C' ? "%s\r\n" : "%s", lines[i] + (lines[i][2] == ' ' ? 3 : 2));
 		if (lines[i][0] == 'C' || lines[i][0] == 'R')
 			(by_octet ? feed_octets : feed)(p, slice_mem(line, (size_t)n));
 		else if (lines[i][0] == 'T')
@@ -279,7 +279,7 @@ static const struct story stories[] = {
 	    "S: 535 5.7.8 *", "C: AUTH PLAIN AHUxAHdyb25n", "S: 535 5.7.8 *", "S: 421 4.7.0 *", "E:") },
 	{ "LMTP", SMTP_ON_LMTP, false, false, 1, LINES("S: 220 mx.office.test LMTP*", "C: EHLO c", "S: 500 *", "C: LHLO c", "S: 250-*", "S: 250-ENH*", "S: 250-PIPE*", "S: 250-8BIT*", "S: 250-SIZE*",
 	    "S: 250-DSN", "S: 250-SMTPUTF8", "S: 250-CHUNKING", "S: 250-STARTTLS", "S: 250 HELP", MAIL, RCPT, "C: RCPT TO:<u2@office.test>", "S: 250 *", DATA, "C: .", "S: 250 2.0.0 Ok*", "S: 250 2.0.0 Ok*") },
-	{ "BDAT", SMTP_ON_25, false, false, 1, LINES(HI, "C: BDAT 5", "R: QUIT\r", "S: 503 5.5.1 MAIL first", MAIL, "C: BDAT 3", "R: abc", "S: 503 5.5.1 Need RCPT*", RCPT, "C: BDAT 12", "R: Subject: x\r\n", 
+	{ "BDAT", SMTP_ON_25, false, false, 1, LINES(HI, "C: BDAT 5", "R: QUIT\r", "S: 503 5.5.1 MAIL first", MAIL, "C: BDAT 3", "R: abc", "S: 503 5.5.1 Need RCPT*", RCPT, "C: BDAT 12", "R: Subject: x\r\n",
 	    "S: 250 2.0.0 12 octets so far", "C: DATA", "S: 503 *", "C: MAIL FROM:<a@x>", "S: 503 *") },
 	{ "BDAT whole", SMTP_ON_25, false, false, 1, LINES(HI, MAIL, RCPT, "R: BDAT 12\r\nSubject: x\r\nBDAT 9 LAST\r\n\r\n.\r\ntext", "S: 250 2.0.0 12 *", "S: 250 2.0.0 Ok*", MAIL) },
 	{ "BDAT 0 LAST", SMTP_ON_25, false, false, 1, LINES(HI, MAIL, RCPT, "C: BDAT 4", "R: a: b", "S: 250 *", "C: BDAT 0 LAST", "S: 250 2.0.0 Ok*") },
