@@ -128,6 +128,7 @@ static const struct client clients[] = {
 	{ "192.0.2.7", "pc.partner.test", RELAY_NAME_FORGED }, { "192.0.2.8", "pc.friend.test", RELAY_NAME_OK }, { "192.0.2.8", "", RELAY_NAME_TEMP },
 	{ "198.51.100.9", "", RELAY_NAME_FAIL }, { "198.51.100.200", "x.stranger.test", RELAY_NAME_OK }, { "203.0.113.5", "friend.test", RELAY_NAME_FORGED },
 	{ "2001:db8::5", "", RELAY_NAME_FAIL }, { "2001:db8:1::5", "mx.office.test", RELAY_NAME_OK }, { "::1", "localhost", RELAY_NAME_OK },
+	{ "203.0.113.77", "", RELAY_NAME_FAIL },
 };
 static const char *const logins[] = { "", "u1@office.test", "u2@office.test" };
 static const char *const senders[] = { "", "u1@office.test", "u2@office.test", "boss@office.test", "x@stranger.test", "x@partner.test" };
