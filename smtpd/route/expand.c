@@ -255,7 +255,7 @@ static bool must_exist(struct slice local)
 }
 
 /* 1: led somewhere. */
-static int expand_office(struct expansion *x, const struct path *p, struct slice shown)
+static int expand_office(struct expansion *x, const struct path *p, bool is_local, struct slice shown)
 {
 	static const char *const names[] = { "postmaster", "root" };
 	struct first first = { x, SLICE_NONE };
@@ -263,7 +263,7 @@ static int expand_office(struct expansion *x, const struct path *p, struct slice
 
 	for (size_t i = 0; i < 2; i++) {
 		struct path office = { .local = slice_of(names[i]), .domain = x->r->default_domain };
-		int found = slice_ieqs(p->local, names[i]) ? 0 : find_alias(x, &office, shown);
+		int found = is_local && slice_ieqs(p->local, names[i]) ? 0 : find_alias(x, &office, shown);
 
 		if (found != 0)
 			return found;
@@ -285,7 +285,7 @@ static int expand_local(struct expansion *x, const struct path *p, enum route_cl
 	if (found == 0)
 		found = find_mailbox(x, p, class == ROUTE_LOCAL, shown);
 	if (found == 0 && must_exist(p->local))
-		found = expand_office(x, p, shown);
+		found = expand_office(x, p, class == ROUTE_LOCAL, shown);
 	if (found != 0)
 		return found < 0 ? -1 : 0;
 	expand_step(x, "%.*s: no such user", SLICE_FMT(shown));
