@@ -122,11 +122,26 @@ static bool is_self(struct expansion *x, struct slice key, struct slice target)
 	return slice_ieq(user, key) || slice_ieq(p.local, key);
 }
 
+/* "u2: u2, u1" for u2+lists: the copy for u2 keeps the +lists. */
+static struct slice with_detail(struct expansion *x, struct slice target)
+{
+	ptrdiff_t at = slice_rchr(target, '@');
+	struct slice local = at < 0 ? target : slice_head(target, (size_t)at), user, detail;
+
+	route_split(x->r, local, &user, &detail);
+	if (x->detail.p == NULL || detail.p != NULL)
+		return target;
+	return slice_of(arena_printf(x->a, "%.*s%c%.*s%.*s", SLICE_FMT(local), x->r->s->recipient_delimiter[0], SLICE_FMT(x->detail),
+	    SLICE_FMT(at < 0 ? SLICE("") : slice_from(target, (size_t)at))));
+}
+
 static int expand_target(struct expansion *x, const struct alias_target *t, struct slice key, struct slice shown, bool from_file)
 {
+	bool self = t->kind == ALIAS_ADDRESS && key.p != NULL && is_self(x, key, t->text);
+
 	switch (t->kind) {
 	case ALIAS_ADDRESS:
-		return expand_address(x, t->text, key.p != NULL && is_self(x, key, t->text), false);
+		return expand_address(x, self ? with_detail(x, t->text) : t->text, self, false);
 	case ALIAS_MAILBOX:
 		return expand_address(x, t->text, true, true);
 	case ALIAS_INCLUDE:
@@ -211,7 +226,7 @@ static int find_owner(struct expansion *x, struct slice key, struct slice domain
 /* user+detail, user+*, user. 1: it was an alias. */
 static int find_alias(struct expansion *x, const struct path *p, struct slice shown)
 {
-	struct slice user, detail, value = SLICE_NONE, keys[3], before = x->owner;
+	struct slice user, detail, value = SLICE_NONE, keys[3], before = x->owner, detail_before = x->detail;
 	size_t n = 0;
 	int found = 0;
 
@@ -227,11 +242,13 @@ static int find_alias(struct expansion *x, const struct path *p, struct slice sh
 			const char *where = arena_str(x->a, slice_of(map_where(x->r->aliases)));
 
 			expand_step(x, "%.*s: alias (%s): %.*s", SLICE_FMT(keys[i]), where, SLICE_FMT(value));
+			x->detail = i == 0 ? SLICE_NONE : detail;
 			if (find_owner(x, keys[i], p->domain, &x->owner) < 0 || expand_list(x, value, keys[i], shown, where, false) != 0)
 				found = -1;
 		}
 	}
 	x->owner = before;
+	x->detail = detail_before;
 	return found;
 }
 

@@ -32,6 +32,7 @@ struct expansion {
 	struct slice stack[ROUTE_DEPTH_MAX + 2];                      /* what is being expanded: a repetition is a loop */
 	size_t depth;
 	struct slice owner;
+	struct slice detail;                                          /* of user+detail, where the alias was found without it: goes along to the user's own mailbox */
 	bool looped, may_read;                                        /* may_read: :include: files are opened */
 	struct buf *steps;                                            /* explain; NULL */
 	struct err *e;
