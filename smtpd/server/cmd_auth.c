@@ -85,8 +85,25 @@ enum smtp_want smtp_cmd_auth(struct smtp_session *s, struct slice args, struct b
 	return SMTP_AUTH;
 }
 
+static enum smtp_want welcome(struct smtp_session *s, struct buf *out);
+
+/* The mechanism ended with data of the server (SCRAM's proof): the client's empty line completes the login (RFC 4954 4). */
+static enum smtp_want last_word(struct smtp_session *s, struct slice line, struct buf *out)
+{
+	s->auth_last_word = false;
+	s->mode = MODE_COMMAND;
+	if (line.n == 0 || slice_eqs(line, "="))
+		return welcome(s, out);
+	free(s->user);
+	free(s->method);
+	s->user = s->method = NULL;
+	return smtp_bad(s, out, "501 5.7.0 Login cancelled");
+}
+
 enum smtp_want smtp_auth_line(struct smtp_session *s, struct slice line, struct buf *out)
 {
+	if (s->auth_last_word)
+		return last_word(s, line, out);
 	if (slice_eqs(line, "*")) {
 		s->mode = MODE_COMMAND;
 		smtp_bad(s, out, "501 5.7.0 Login cancelled");
@@ -113,23 +130,10 @@ static char *copy(struct slice text)
 	return p;
 }
 
-static enum smtp_want auth_ok(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
+static enum smtp_want welcome(struct smtp_session *s, struct buf *out)
 {
-	free(s->user);
-	free(s->method);
-	s->user = copy(a->user);
-	s->method = copy(a->method);
-	s->auth_failures = 0;
 	smtp_good(s);
 	return smtp_reply(s, out, "235 2.7.0 Welcome");
-}
-
-static enum smtp_want auth_denied(struct smtp_session *s, struct buf *out)
-{
-	smtp_reply(s, out, "535 5.7.8 User name or password is wrong");
-	if (++s->auth_failures >= AUTH_FAILURES_MAX)
-		return smtp_bye(s, out, "421 4.7.0 %s Too many failed logins, closing", s->env.s->myhostname);
-	return SMTP_INPUT;
 }
 
 static enum smtp_want auth_more(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
@@ -141,6 +145,28 @@ static enum smtp_want auth_more(struct smtp_session *s, const struct auth_answer
 		smtp_reply(s, out, "334 %s", buf_str(&text));
 	buf_done(&text);
 	s->mode = MODE_AUTH;
+	return SMTP_INPUT;
+}
+
+static enum smtp_want auth_ok(struct smtp_session *s, const struct auth_answer *a, struct buf *out)
+{
+	free(s->user);
+	free(s->method);
+	s->user = copy(a->user);
+	s->method = copy(a->method);
+	s->auth_failures = 0;
+	if (a->challenge.n > 0) {
+		s->auth_last_word = true;
+		return auth_more(s, a, out);
+	}
+	return welcome(s, out);
+}
+
+static enum smtp_want auth_denied(struct smtp_session *s, struct buf *out)
+{
+	smtp_reply(s, out, "535 5.7.8 User name or password is wrong");
+	if (++s->auth_failures >= AUTH_FAILURES_MAX)
+		return smtp_bye(s, out, "421 4.7.0 %s Too many failed logins, closing", s->env.s->myhostname);
 	return SMTP_INPUT;
 }
 

@@ -409,6 +409,16 @@ struct slice smtp_session_user(const struct smtp_session *s) { return slice_of(s
 struct slice smtp_session_method(const struct smtp_session *s) { return slice_of(s->method); }
 bool smtp_session_is_tls(const struct smtp_session *s) { return s->tls; }
 
+bool smtp_session_is_between(const struct smtp_session *s)
+{
+	return s->want == SMTP_INPUT && s->mode == MODE_COMMAND && s->state <= ST_GREETED;
+}
+
+const char *smtp_session_last_command(const struct smtp_session *s)
+{
+	return s->mode == MODE_DATA ? "DATA" : s->cmd == NULL ? "CONNECT" : s->cmd->verb;
+}
+
 size_t smtp_session_pieces(const struct smtp_session *s, const struct slice **pieces_out)
 {
 	*pieces_out = s->body.pieces;

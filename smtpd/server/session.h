@@ -89,6 +89,9 @@ struct slice smtp_session_method(const struct smtp_session *s);
 const char *smtp_session_proto(const struct smtp_session *s);         /* RFC 3848: "ESMTPSA", "LMTP" ... */
 bool smtp_session_is_tls(const struct smtp_session *s);
 
+bool smtp_session_is_between(const struct smtp_session *s);           /* no transaction, no login under way: a good moment to end */
+const char *smtp_session_last_command(const struct smtp_session *s);  /* "RCPT", "CONNECT" before the first: for the log */
+
 /* Something ended the dialogue from outside: the protocol's good-bye. */
 void smtp_session_refuse(struct smtp_session *s, const char *why, struct buf *out);      /* "421 4.3.2 host why" */
 void smtp_session_timeout(struct smtp_session *s, struct buf *out);

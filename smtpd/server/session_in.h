@@ -65,7 +65,7 @@ struct smtp_session {
 	enum smtp_state state;
 	enum smtp_mode mode;
 	enum smtp_want want;
-	bool greeted, esmtp, closing;
+	bool greeted, esmtp, closing, auth_last_word;
 	bool tls;
 	const char *tls_version, *tls_cipher;
 	int tls_bits;

@@ -1,0 +1,61 @@
+/*
+ * smtpd/procs.c - the processes of smtpd and the ports they listen on.
+ *
+ *	front (one a core)  the dialogue and all policy; sandboxed; asks auth, appends to the journal, tells queue
+ *	auth                passwords; asks dracd
+ *	queue (one)         where each message goes, when, and what becomes of it
+ *	deliver             into mailboxes
+ *	client (one)        to other servers
+ */
+#include "smtpd.h"
+
+#include "auth/auth.h"
+#include "client/client.h"
+#include "deliver/deliver.h"
+#include "queue/queue.h"
+#include "server/front.h"
+#include "server/listener.h"
+
+static unsigned one(const struct settings *s)
+{
+	(void)s;
+	return 1;
+}
+
+static unsigned auths(const struct settings *s)
+{
+	return s->auth_processes > 0 ? s->auth_processes : 1;
+}
+
+static unsigned delivers(const struct settings *s)
+{
+	return s->deliver_processes > 0 ? s->deliver_processes : 1;
+}
+
+static const struct proc_row rows[] = {
+	{ .role = "front",   .log_name = "smtpd",   .count = smtpd_front_count, .listens = true, .talks_to = "auth queue", .run = smtpd_front_run },
+	{ .role = "auth",    .log_name = "auth",    .count = auths,             .talks_to = "",               .run = auth_proc_run },
+	{ .role = "queue",   .log_name = "queue",   .count = one,               .talks_to = "deliver client", .run = smtpd_queue_run },
+	{ .role = "deliver", .log_name = "deliver", .count = delivers,          .talks_to = "",               .run = smtpd_deliver_run },
+	{ .role = "client",  .log_name = "client",  .count = one,               .talks_to = "",               .run = smtpd_client_run },
+};
+
+static const char *smtp_addrs(const struct settings *s) { return s->listen_smtp; }
+static const char *submission_addrs(const struct settings *s) { return s->listen_submission; }
+static const char *submissions_addrs(const struct settings *s) { return s->listen_submissions; }
+static const char *lmtp_addrs(const struct settings *s) { return s->listen_lmtp; }
+
+static const struct super_listener listeners[] = {
+	{ "smtp",        SMTP_ON_25,   smtp_addrs },
+	{ "submission",  SMTP_ON_587,  submission_addrs },
+	{ "submissions", SMTP_ON_465,  submissions_addrs },
+	{ "lmtp",        SMTP_ON_LMTP, lmtp_addrs },
+};
+
+const struct daemon_table smtpd_table = {
+	.name = "smtpd",
+	.listeners = listeners,
+	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
+	.rows = rows,
+	.n_rows = sizeof(rows) / sizeof(rows[0]),
+};

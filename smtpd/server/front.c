@@ -1,0 +1,276 @@
+/*
+ * server/front.c - the process: doors, accept, who may have how many connections, the end.
+ */
+#include "server/front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "serve/sandbox.h"
+#include "server/front_in.h"
+
+enum { ACCEPTS_PER_TURN = 32 };
+
+unsigned smtpd_front_count(const struct settings *s)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (s->front_processes > 0)
+		return s->front_processes;
+	return cores > 0 ? (unsigned)cores : 1;
+}
+
+/* ---- how many connections an address may have: IPv6 counts by /64, which is what one customer gets ---- */
+
+static struct slice addr_key(const struct net_addr *a)
+{
+	return slice_mem(a->octets, a->len == 16 ? 8 : a->len);
+}
+
+static bool admit(struct smtp_front *f, const struct net_addr *peer)
+{
+	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(peer));
+
+	if (f->s->smtpd_client_connection_limit > 0 && n >= f->s->smtpd_client_connection_limit)
+		return false;
+	(void)hmap_put(f->addrs, addr_key(peer), (void *)(n + 1));
+	return true;
+}
+
+void smtp_front_dismiss(struct smtp_conn *sc)
+{
+	struct smtp_front *f = sc->f;
+	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(&sc->peer));
+
+	f->n_conns--;
+	if (!sc->counted)
+		return;
+	if (n > 1)
+		(void)hmap_put(f->addrs, addr_key(&sc->peer), (void *)(n - 1));
+	else
+		(void)hmap_del(f->addrs, addr_key(&sc->peer));
+}
+
+/* One line and good-bye; the socket takes that much or the client goes without. */
+static void turn_away(struct smtp_front *f, int fd, const struct smtp_listener *listener, const char *code_and_why)
+{
+	char line[600];
+	int n = snprintf(line, sizeof(line), "%.3s %.5s %s %s\r\n", code_and_why, code_and_why + 4, f->s->myhostname, code_and_why + 10);
+
+	if ((listener->flags & LISTENER_TLS_AT_ONCE) == 0 && n > 0)
+		(void)send(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void take_in(struct smtp_front *f, int fd, const struct net_addr *peer, const struct smtp_listener *listener)
+{
+	bool inside = policy_in_mynetworks(f->policy, peer) != NULL;
+	char text[NET_TEXT_MAX];
+
+	if (f->closed[0] != '\0') {
+		turn_away(f, fd, listener, "421 4.3.5 Server configuration error: the postmaster has been told");
+	} else if (f->n_conns >= f->s->smtpd_connection_limit) {
+		log_warn("%s: refused connect from unknown[%s]: %u connections are open already (smtpd_connection_limit)", listener->name, net_addr_text(peer, text), f->n_conns);
+		turn_away(f, fd, listener, "421 4.3.2 Too many connections, please come again");
+	} else if (!inside && peer->len != 0 && !admit(f, peer)) {
+		log_warn("warning: Connection concurrency limit exceeded: %u from unknown[%s] for service %s", f->s->smtpd_client_connection_limit, net_addr_text(peer, text),
+		    listener->name);
+		turn_away(f, fd, listener, "421 4.7.0 Error: too many connections from your address");
+	} else {
+		f->n_conns++;
+		smtp_conn_start(f, fd, peer, listener, !inside && peer->len != 0);
+	}
+}
+
+static void on_accept(void *ctx, unsigned events)
+{
+	struct smtp_door *door = ctx;
+
+	(void)events;
+	for (int n = 0; n < ACCEPTS_PER_TURN; n++) {
+		struct net_addr peer;
+		int fd = net_accept(door->watch.fd, &peer);
+
+		if (fd < 0) {
+			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+				log_warn("accept: %s", strerror(errno));
+			return;
+		}
+		take_in(door->f, fd, &peer, door->listener);
+	}
+}
+
+static void listen_all(struct smtp_front *f)
+{
+	const struct proc_socket *socks;
+
+	f->n_doors = proc_sockets(f->p, &socks);
+	f->doors = mem_array(f->n_doors + 1, sizeof(*f->doors));
+	for (size_t i = 0; i < f->n_doors; i++) {
+		f->doors[i].f = f;
+		f->doors[i].listener = smtp_listener_of(socks[i].kind);
+		if (f->doors[i].listener == NULL)
+			log_fatal("no rules for the listener %s", socks[i].name);
+		if ((f->doors[i].listener->flags & LISTENER_TLS_AT_ONCE) != 0 && f->tls == NULL) {
+			log_error("%s is not served: no certificate (tls_cert_file, tls_key_file)", socks[i].name);
+			continue;
+		}
+		loop_fd_add_shared(f->l, &f->doors[i].watch, socks[i].fd, on_accept, &f->doors[i]);
+	}
+}
+
+/* ---- the end ---- */
+
+void smtp_front_retire_if_empty(struct smtp_front *f)
+{
+	if (f->retiring && list_is_empty(&f->conns))
+		loop_stop(f->l);
+}
+
+static void on_retire_late(void *ctx)
+{
+	struct smtp_front *f = ctx;
+
+	LIST_EACH_SAFE(n, &f->conns)
+		smtp_conn_end(LIST_OF(n, struct smtp_conn, node), "Service closing, please come again");
+	loop_timer_start(f->l, &f->retire, 1000, on_retire_late, f);
+}
+
+/* Who is between two messages is told to come again, the others first finish theirs. */
+static void on_retire(void *ctx)
+{
+	struct smtp_front *f = ctx;
+
+	f->retiring = true;
+	for (size_t i = 0; i < f->n_doors; i++)
+		loop_fd_del(f->l, &f->doors[i].watch);
+	LIST_EACH_SAFE(n, &f->conns) {
+		struct smtp_conn *sc = LIST_OF(n, struct smtp_conn, node);
+
+		if (sc->session == NULL || smtp_session_is_between(sc->session))
+			smtp_conn_end(sc, "Service closing, please come again");
+	}
+	loop_timer_start(f->l, &f->retire, FRONT_SMTP_RETIRE_MS, on_retire_late, f);
+	smtp_front_retire_if_empty(f);
+}
+
+static void on_link(void *ctx, const char *role, unsigned index, int fd)
+{
+	struct smtp_front *f = ctx;
+
+	if (strcmp(role, "auth") == 0)
+		auth_client_link(f->auth, index, fd);
+	else if (strcmp(role, "queue") == 0)
+		entry_link(f->entry, fd);
+	else
+		close(fd);
+}
+
+/* ---- the beginning ---- */
+
+static void read_certificate(struct smtp_front *f)
+{
+	struct err e = ERR_INIT;
+
+	if (f->s->tls_cert_file[0] == '\0' || f->s->tls_key_file[0] == '\0')
+		return;
+	if (tls_server_ctx(&f->tls, f->s->tls_cert_file, f->s->tls_key_file, "smtp", &e) != 0) {
+		f->tls = NULL;
+		log_error("no TLS: %s", e.text);
+	}
+}
+
+/* A configuration that relays for strangers is not served: better no mail than everybody's (DESIGN.md 7). */
+static void read_policy(struct smtp_front *f)
+{
+	struct err e = ERR_INIT;
+
+	if (policy_new(&f->policy, f->s, &e) != 0)
+		log_fatal("%s", e.text);
+	if (policy_is_closed(f->policy, &e) != 0) {
+		log_error("no mail is taken: %s", e.text);
+		snprintf(f->closed, sizeof(f->closed), "%s", e.text);
+	}
+}
+
+static void open_dns(struct smtp_front *f)
+{
+	struct err e = ERR_INIT;
+
+	if (dns_new(&f->dns, f->l, f->s->resolv_conf, f->s->dns_server, &e) != 0) {
+		f->dns = NULL;
+		log_error("no DNS: %s", e.text);
+	}
+	f->names = names_new(f->l, f->dns, "/etc/hosts");
+}
+
+static char *below(const char *dir, const char *name)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		log_fatal("out of memory");
+	return path;
+}
+
+static char *dir_of(const char *path)
+{
+	char *dir = mem_str(path), *slash = strrchr(dir, '/');
+
+	if (slash != NULL && slash != dir)
+		*slash = '\0';
+	return dir;
+}
+
+static void confine(const struct smtp_front *f)
+{
+	char *large = below(f->s->spool_directory, "large"), *users = dir_of(f->s->users_db), *table = dir_of(f->s->drac_table);
+	const char *const read_paths[] = { f->s->config_directory, users, table, f->s->spool_directory, f->s->resolv_conf, "/etc/hosts", "/etc/localtime", "/usr/share/zoneinfo", NULL };
+	const char *const write_paths[] = { large, NULL };
+	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_NET_OUT | SANDBOX_THREADS, .read_paths = read_paths, .write_paths = write_paths };
+	struct err e = ERR_INIT;
+
+	if (file_mkdirs(large, 0700, &e) != 0)
+		log_fatal("%s", e.text);
+	if (sandbox_enter(&sb, &e) != 0)
+		log_fatal("front cannot confine itself: %s", e.text);
+	free(large);
+	free(users);
+	free(table);
+}
+
+void smtpd_front_run(struct proc *p)
+{
+	static const struct proc_events events = { .on_link = on_link, .on_retire = on_retire };
+	struct smtp_front f = { .p = p, .l = proc_loop(p), .s = proc_settings(p) };
+
+	list_init(&f.conns);
+	f.addrs = hmap_new();
+	read_certificate(&f);
+	read_policy(&f);
+	open_dns(&f);
+	f.auth = auth_client_new(f.l, f.s);
+	f.drac = f.s->drac ? drac_client_new(f.l, f.s->drac_socket) : NULL;
+	listen_all(&f);
+	confine(&f);
+	f.entry = entry_new(f.l, f.s);
+	proc_start(p, &events, &f);
+	proc_ready(p);
+	loop_run(f.l);
+	entry_free(&f.entry);
+	auth_client_free(&f.auth);
+	drac_client_free(&f.drac);
+	names_free(&f.names);
+	dns_free(&f.dns);
+	policy_free(&f.policy);
+	tls_ctx_unref(&f.tls);
+	hmap_free(&f.addrs);
+	free(f.doors);
+}

@@ -1,0 +1,173 @@
+/*
+ * server/front_rcpt.c - verdicts on MAIL and RCPT: policy is asked; where it wants to know something of dracd or DNS, they are asked first.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/front_in.h"
+
+/* "NOQUEUE: reject: RCPT from name[addr]: 550 5.7.1 <b>... text; from=<a> to=<b> proto=ESMTP helo=<c>" */
+void smtp_front_log_reject(const struct smtp_conn *sc, const char *id, const char *stage, struct slice reply, const struct path *rcpt)
+{
+	const struct path *sender = smtp_session_sender(sc->session);
+
+	log_info("%s: reject: %s from " SC_WHO ": %.*s; from=<%.*s>%s%.*s%s proto=%s helo=<%.*s>", id, stage, SC_WHO_ARGS(sc), SLICE_FMT(reply),
+	    SLICE_FMT(path_text(sender, sc->verdicts)), rcpt != NULL ? " to=<" : "", SLICE_FMT(rcpt != NULL ? path_text(rcpt, sc->verdicts) : SLICE("")),
+	    rcpt != NULL ? ">" : "", smtp_session_proto(sc->session), SLICE_FMT(smtp_session_helo(sc->session)));
+}
+
+static void refuse_now(struct smtp_conn *sc, const char *stage, const char *reply, bool close)
+{
+	smtp_front_log_reject(sc, "NOQUEUE", stage, slice_of(reply), NULL);
+	smtp_conn_answer(sc, &(struct smtp_answer){ .reply = slice_of(reply), .close = close });
+}
+
+/* ---- MAIL ---- */
+
+/* NULL: the spool can take a message. */
+static const char *spool_refusal(struct smtp_conn *sc, bool *close_out)
+{
+	const char *why = "";
+	enum entry_state state = entry_state(sc->f->entry, &why);
+
+	*close_out = state == ENTRY_BROKEN;
+	switch (state) {
+	case ENTRY_NO_SEGMENT:
+		return "451 4.3.0 The queue is not ready, try again in a minute";
+	case ENTRY_NO_SPACE:
+		log_warn("warning: %s", why);
+		return "452 4.3.1 Insufficient system storage, try again later";
+	case ENTRY_BROKEN:
+		log_error("%s", why);
+		return "421 4.3.0 The disk fails: no mail can be taken now";
+	case ENTRY_READY:
+		break;
+	}
+	return NULL;
+}
+
+void smtp_front_want_mail(struct smtp_conn *sc)
+{
+	struct smtp_front *f = sc->f;
+	struct slice login = smtp_session_user(sc->session);
+	char id[QUEUE_ID_MAX];
+	struct err e = ERR_INIT;
+	bool close = false;
+	const char *refusal = spool_refusal(sc, &close);
+
+	smtp_conn_drop_large(sc);
+	arena_reset(sc->verdicts);
+	sc->drac = RELAY_DRAC_NOT_ASKED;
+	sc->drac_user = SLICE("");
+	sc->logged_client = false;
+	if (refusal == NULL && (sc->listener->flags & LISTENER_MUST_LOGIN) != 0 && login.n == 0 && f->drac == NULL)
+		refusal = "530 5.7.0 Authentication required: log in to send";
+	if (refusal == NULL && policy_sender_init(f->policy, &sc->sender, &sc->client, smtp_session_ask(sc->session)->path, login, sc->verdicts, &e) != 0) {
+		log_error("%s", e.text);
+		refusal = "451 4.3.0 The maps can't be read now, try again";
+	}
+	if (refusal != NULL) {
+		refuse_now(sc, "MAIL", refusal, close);
+		return;
+	}
+	queue_id_new(id, loop_wall_us(f->l), proc_index(f->p));
+	smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .id = id });
+}
+
+/* ---- RCPT ---- */
+
+static void log_client(struct smtp_conn *sc, const struct policy_verdict *v)
+{
+	struct slice login = smtp_session_user(sc->session), method = smtp_session_method(sc->session);
+
+	if (sc->logged_client)
+		return;
+	sc->logged_client = true;
+	log_info("%s: client=" SC_WHO "%s%.*s%s%.*s, permit=%s%s%.*s%s%s", smtp_session_envelope(sc->session)->id, SC_WHO_ARGS(sc), login.n > 0 ? ", sasl_method=" : "",
+	    SLICE_FMT(method), login.n > 0 ? ", sasl_username=" : "", SLICE_FMT(login), v->rule, sc->drac_user.n > 0 ? ":" : "", SLICE_FMT(sc->drac_user),
+	    v->where[0] != '\0' ? " by " : "", v->where);
+}
+
+static void ask_drac(struct smtp_conn *sc);
+static void ask_dns(struct smtp_conn *sc);
+
+static void say_no(struct smtp_conn *sc, const struct policy_verdict *v)
+{
+	smtp_front_log_reject(sc, sc->logged_client ? smtp_session_envelope(sc->session)->id : "NOQUEUE", "RCPT", v->reply, smtp_session_ask(sc->session)->path);
+	if (v->where[0] != '\0')
+		log_info("reject: RCPT from " SC_WHO ": by %s", SC_WHO_ARGS(sc), v->where);
+	smtp_conn_answer(sc, &(struct smtp_answer){ .reply = v->reply, .close = slice_starts(v->reply, SLICE("421")) || slice_starts(v->reply, SLICE("521")) });
+}
+
+void smtp_front_want_rcpt(struct smtp_conn *sc)
+{
+	struct smtp_front *f = sc->f;
+	const struct policy_ask ask = {
+		.listener = sc->listener, .client = &sc->client, .sender = &sc->sender, .rcpt = smtp_session_ask(sc->session)->path, .drac = sc->drac,
+	};
+	struct policy_verdict v;
+	struct err e = ERR_INIT;
+
+	if (policy_rcpt(f->policy, &ask, sc->verdicts, &v, &e) != 0) {
+		log_error("%s", e.text);
+		refuse_now(sc, "RCPT", "451 4.3.0 The maps can't be read now, try again", false);
+	} else if (v.answer == POLICY_ASK_DRAC) {
+		ask_drac(sc);
+	} else if (v.answer == POLICY_NO) {
+		say_no(sc, &v);
+	} else if ((sc->listener->flags & LISTENER_LMTP) == 0 && sc->sender.dns == POLICY_DNS_NOT_ASKED && policy_wants_dns(f->policy, &sc->client, &sc->sender)) {
+		ask_dns(sc);
+	} else {
+		log_client(sc, &v);
+		smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .discard = v.discard, .hold = v.hold });
+	}
+}
+
+/* ---- dracd: only here, only when everything else said no (DESIGN.md 7) ---- */
+
+static void on_drac(void *ctx, const struct drac_grant *g)
+{
+	struct smtp_conn *sc = ctx;
+	struct smtp_front *f = sc->f;
+
+	sc->drac_asked = false;
+	sc->drac = policy_judge_drac(f->policy, g, sc->sender.path, sc->verdicts, &sc->drac_user);
+	if (sc->drac == RELAY_DRAC_DOWN && !f->s->drac_match_sender)
+		sc->drac = policy_read_drac_table(f->policy, &sc->peer, loop_wall_us(f->l) / CLOCK_US_PER_S, sc->verdicts);
+	if (sc->drac == RELAY_DRAC_DOWN)
+		log_warn("warning: dracd did not answer for " SC_WHO ": %s", SC_WHO_ARGS(sc), g->text == NULL ? "" : g->text);
+	sc->state = SC_DIALOGUE;
+	smtp_front_want_rcpt(sc);
+}
+
+static void ask_drac(struct smtp_conn *sc)
+{
+	smtp_conn_wait(sc);
+	sc->drac_asked = true;
+	drac_query(sc->f->drac, &sc->peer, FRONT_SMTP_DRAC_MS, on_drac, sc);
+}
+
+/* ---- the sender's domain ---- */
+
+static void on_domain(void *ctx, enum names_domain state)
+{
+	static const enum policy_dns dns[] = { [NAMES_DOMAIN_FINE] = POLICY_DNS_FINE, [NAMES_DOMAIN_NONE] = POLICY_DNS_NONE, [NAMES_DOMAIN_TEMP] = POLICY_DNS_TEMP };
+	struct smtp_conn *sc = ctx;
+
+	sc->query = NULL;
+	sc->sender.dns = dns[state];
+	sc->state = SC_DIALOGUE;
+	smtp_front_want_rcpt(sc);
+}
+
+static void ask_dns(struct smtp_conn *sc)
+{
+	struct names_query *query;
+
+	smtp_conn_wait(sc);
+	/* An answer from memory comes at once, and the dialogue may be at the next question when this returns. */
+	query = names_domain(sc->f->names, smtp_session_sender(sc->session)->domain, FRONT_SMTP_DOMAIN_MS, on_domain, sc);
+	if (query != NULL)
+		sc->query = query;
+}
