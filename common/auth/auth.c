@@ -22,8 +22,10 @@
 
 struct link {
 	struct auth_client *client;
-	struct chan *chan;                                            /* NULL: not there */
+	struct chan *chan;
+	unsigned index;
 	struct list_node requests;
+	struct list_node node;
 };
 
 struct auth_client {
@@ -31,7 +33,8 @@ struct auth_client {
 	int64_t answer_ms;
 	unsigned n_links, next_link;
 	uint64_t next_id;
-	struct link links[AUTH_LINKS];
+	struct link *links[AUTH_LINKS];                               /* for new work; older ones finish what they hold (serve/super.h) */
+	struct list_node all_links;
 	struct list_node waiting;                                     /* requests without a link */
 	struct hmap *by_id;
 };
@@ -97,7 +100,7 @@ static void on_no_answer(void *ctx)
 	struct auth_msg_call c = { .id = r->id };
 	struct msg m;
 
-	if (r->link != NULL && r->link->chan != NULL) {
+	if (r->link != NULL) {
 		auth_msg_put_call(&m, AUTH_MSG_CANCEL, &c);
 		chan_send(r->link->chan, &m);
 	}
@@ -149,6 +152,9 @@ static void link_down(struct link *l)
 	struct list_node gone;
 	struct list_node *n;
 
+	if (l->client->links[l->index] == l)
+		l->client->links[l->index] = NULL;
+	list_remove(&l->node);
 	chan_free(&l->chan);
 	list_init(&gone);
 	while ((n = list_first(&l->requests)) != NULL) {
@@ -156,6 +162,7 @@ static void link_down(struct link *l)
 		list_remove(n);
 		list_append(&gone, n);
 	}
+	free(l);
 	while ((n = list_first(&gone)) != NULL)
 		finish_temp(LIST_OF(n, struct auth_request, node), "the auth process ended");
 }
@@ -192,10 +199,7 @@ struct auth_client *auth_client_new(struct loop *l, const struct settings *s)
 	c->next_id = 1;
 	c->by_id = hmap_new();
 	list_init(&c->waiting);
-	for (unsigned i = 0; i < AUTH_LINKS; i++) {
-		c->links[i].client = c;
-		list_init(&c->links[i].requests);
-	}
+	list_init(&c->all_links);
 	return c;
 }
 
@@ -210,8 +214,11 @@ void auth_client_free(struct auth_client **cp)
 		return;
 	while (hmap_next(c->by_id, &at, &key, &r))
 		request_free(r);
-	for (unsigned i = 0; i < AUTH_LINKS; i++)
-		chan_free(&c->links[i].chan);
+	LIST_EACH_SAFE(n, &c->all_links) {
+		struct link *l = LIST_OF(n, struct link, node);
+		chan_free(&l->chan);
+		free(l);
+	}
 	hmap_free(&c->by_id);
 	free(c);
 	*cp = NULL;
@@ -222,8 +229,8 @@ static struct link *pick(struct auth_client *c, uint64_t spread)
 	unsigned i, n = c->n_links;
 
 	for (i = 0; i < n; i++) {
-		struct link *l = &c->links[(spread + i) % n];
-		if (l->chan != NULL && !chan_is_full(l->chan))
+		struct link *l = c->links[(spread + i) % n];
+		if (l != NULL && !chan_is_full(l->chan))
 			return l;
 	}
 	return NULL;
@@ -241,13 +248,16 @@ static void dispatch(struct auth_request *r, struct link *l, struct msg *m)
 void auth_client_link(struct auth_client *c, unsigned index, int fd)
 {
 	struct list_node *n;
-	struct link *l = &c->links[index % AUTH_LINKS];
+	struct link *l = mem_new(sizeof(*l));
 
-	if (l->chan != NULL)
-		link_down(l);
+	l->client = c;
+	l->index = index % AUTH_LINKS;
+	list_init(&l->requests);
+	list_append(&c->all_links, &l->node);
 	l->chan = chan_new(c->loop, fd, &ops, l);
-	if (index % AUTH_LINKS >= c->n_links)
-		c->n_links = index % AUTH_LINKS + 1;
+	c->links[l->index] = l;
+	if (l->index >= c->n_links)
+		c->n_links = l->index + 1;
 	while ((n = list_first(&c->waiting)) != NULL) {
 		struct auth_request *r = LIST_OF(n, struct auth_request, node);
 		r->has_first = false;
@@ -355,7 +365,7 @@ void auth_continue(struct auth_request *r, struct slice response)
 	struct auth_msg_call call = { .id = r->id, .initial = response };
 	struct msg m;
 
-	if (response.n > LIMIT_AUTH_LINE || r->link == NULL || r->link->chan == NULL) {
+	if (response.n > LIMIT_AUTH_LINE || r->link == NULL) {
 		refuse_long(r);
 		return;
 	}
@@ -369,7 +379,7 @@ void auth_cancel(struct auth_request *r)
 	struct auth_msg_call call = { .id = r->id };
 	struct msg m;
 
-	if (r->link != NULL && r->link->chan != NULL) {
+	if (r->link != NULL) {
 		auth_msg_put_call(&m, AUTH_MSG_CANCEL, &call);
 		chan_send(r->link->chan, &m);
 	}

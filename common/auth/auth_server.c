@@ -26,13 +26,21 @@ struct front {
 	struct list_node node;
 };
 
+struct pam_link {                                                     /* an older one, of a PAM process that retires, still answers what it was asked */
+	struct auth_server *server;
+	struct chan *chan;
+	struct hmap *logins;                                          /* by pam_id */
+	struct list_node node;
+};
+
 struct auth_ticket {                                                  /* one login */
 	struct front *front;
+	struct pam_link *pam;                                         /* that was asked; NULL: none is waited for */
 	uint64_t id, pam_id;
 	struct arena *arena;                                          /* secret */
 	struct auth_dialogue *dialogue;                               /* NULL: USER and PASS */
 	struct auth_login_fact fact;
-	bool wants_grant, waits_for_pam, waits_for_grant;
+	bool wants_grant, waits_for_grant;
 	bool bad_name;                                                /* no user can be called so; refused like any unknown one, in the same time */
 	struct slice password;
 	const char *method;
@@ -52,10 +60,9 @@ struct auth_server {
 	struct auth_sasl *sasl;
 	struct auth_cache *cache;
 	bool use_users, use_pam;
-	struct chan *pam;
+	struct pam_link *pam;                                         /* for new questions */
 	uint64_t next_pam_id;
-	struct hmap *pam_logins;
-	struct list_node fronts, slow;
+	struct list_node fronts, pams, slow;
 	size_t n_slow, n_logins;
 	struct loop_task slow_task;
 };
@@ -66,8 +73,8 @@ static void login_free(struct auth_ticket *t)
 
 	if (t->waits_for_grant)
 		s->hooks->forget(s->ctx, t);
-	if (t->waits_for_pam)
-		hmap_del(s->pam_logins, slice_mem(&t->pam_id, sizeof(t->pam_id)));
+	if (t->pam != NULL)
+		hmap_del(t->pam->logins, slice_mem(&t->pam_id, sizeof(t->pam_id)));
 	if (list_is_linked(&t->slow)) {
 		list_remove(&t->slow);
 		s->n_slow--;
@@ -148,17 +155,17 @@ static void ask_pam(struct auth_ticket *t)
 	struct slice at_default = slice_of(arena_printf(t->arena, "@%s", s->default_domain));
 	struct msg m;
 
-	if (s->pam == NULL || chan_is_full(s->pam)) {
+	if (s->pam == NULL || chan_is_full(s->pam->chan)) {
 		finish(t, AUTH_TEMP, SLICE_NONE, "the PAM process is not there", 0);
 		return;
 	}
 	if (slice_iends(p.user, at_default))
 		p.user.n -= at_default.n;                                 /* system accounts have no domain */
 	t->pam_id = p.id;
-	t->waits_for_pam = true;
-	hmap_put(s->pam_logins, slice_mem(&t->pam_id, sizeof(t->pam_id)), t);
+	t->pam = s->pam;
+	hmap_put(t->pam->logins, slice_mem(&t->pam_id, sizeof(t->pam_id)), t);
 	auth_msg_put_pam(&m, AUTH_MSG_PAM_CHECK, &p);
-	chan_send(s->pam, &m);
+	chan_send(t->pam->chan, &m);
 }
 
 static void deny_nobody(struct auth_ticket *t)
@@ -410,19 +417,25 @@ void auth_server_front(struct auth_server *s, int fd)
 	f->chan = chan_new(s->loop, fd, &front_ops, f);
 }
 
-static void pam_down(struct auth_server *s)
+static void pam_down(struct pam_link *p)
 {
+	struct auth_server *s = p->server;
 	struct slice key;
 	void *v;
 	size_t at = 0;
 
-	chan_free(&s->pam);
-	while (hmap_next(s->pam_logins, &at, &key, &v)) {
+	if (s->pam == p)
+		s->pam = NULL;
+	chan_free(&p->chan);
+	while (hmap_next(p->logins, &at, &key, &v)) {
 		struct auth_ticket *t = v;
-		hmap_del(s->pam_logins, key);
-		t->waits_for_pam = false;
+		hmap_del(p->logins, key);
+		t->pam = NULL;
 		finish(t, AUTH_TEMP, SLICE_NONE, "the PAM process ended", 0);
 	}
+	list_remove(&p->node);
+	hmap_free(&p->logins);
+	free(p);
 }
 
 static void on_pam_close(void *ctx)
@@ -432,17 +445,17 @@ static void on_pam_close(void *ctx)
 
 static void on_pam_msg(void *ctx, struct msg *m)
 {
-	struct auth_server *s = ctx;
+	struct pam_link *link = ctx;
 	struct auth_msg_pam p;
 
 	if (auth_msg_get_pam(m, &p) != 0 || m->type != AUTH_MSG_PAM_ANSWER) {
-		pam_down(s);
+		pam_down(link);
 		return;
 	}
-	struct auth_ticket *t = hmap_del(s->pam_logins, slice_mem(&p.id, sizeof(p.id)));
+	struct auth_ticket *t = hmap_del(link->logins, slice_mem(&p.id, sizeof(p.id)));
 	if (t == NULL)
 		return;
-	t->waits_for_pam = false;
+	t->pam = NULL;
 	if (p.result == AUTH_OK)
 		accept_login(t);
 	else if (p.result == AUTH_DENIED)
@@ -455,9 +468,13 @@ static const struct chan_ops pam_ops = { .on_msg = on_pam_msg, .on_close = on_pa
 
 void auth_server_pam(struct auth_server *s, int fd)
 {
-	if (s->pam != NULL)
-		pam_down(s);
-	s->pam = chan_new(s->loop, fd, &pam_ops, s);
+	struct pam_link *p = mem_new(sizeof(*p));
+
+	p->server = s;
+	p->logins = hmap_new();
+	list_append(&s->pams, &p->node);
+	p->chan = chan_new(s->loop, fd, &pam_ops, p);
+	s->pam = p;
 }
 
 const char *auth_default_domain(const struct settings *s, struct arena *a)
@@ -482,8 +499,8 @@ int auth_server_new(struct auth_server **s_out, struct loop *l, const struct set
 	s->use_users = has_word(set->passdb, SLICE("users"));
 	s->use_pam = has_word(set->passdb, SLICE("pam"));
 	s->cache = auth_cache_new((int64_t)set->auth_cache_time * 1000);
-	s->pam_logins = hmap_new();
 	list_init(&s->fronts);
+	list_init(&s->pams);
 	list_init(&s->slow);
 	if (users_open(&s->users, set->users_db, e) != 0 || auth_sasl_init(&s->sasl, s->users, s->default_domain, e) != 0) {
 		auth_server_free(&s);
@@ -504,8 +521,8 @@ void auth_server_free(struct auth_server **sp)
 	while ((n = list_first(&s->fronts)) != NULL)
 		front_free(LIST_OF(n, struct front, node));
 	loop_task_cancel(&s->slow_task);
-	chan_free(&s->pam);
-	hmap_free(&s->pam_logins);
+	while ((n = list_first(&s->pams)) != NULL)
+		pam_down(LIST_OF(n, struct pam_link, node));
 	auth_cache_free(&s->cache);
 	auth_sasl_done(&s->sasl);
 	users_close(&s->users);
