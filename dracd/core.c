@@ -1,0 +1,369 @@
+/*
+ * dracd/core.c - see the header.
+ */
+#include "dracd/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+const char *const core_stat_names[STAT_COUNT] = {
+	[STAT_CALLS] = "calls", [STAT_GRANTS] = "grants", [STAT_NEW] = "grants_new", [STAT_RENEWED] = "grants_renewed",
+	[STAT_REFUSED_CALLER] = "refused_caller", [STAT_NEVER] = "refused_never", [STAT_LIMITED] = "refused_limited", [STAT_SHARED] = "addresses_shared",
+	[STAT_QUERIES] = "queries", [STAT_HITS] = "queries_live", [STAT_USED] = "used", [STAT_REVOKED] = "revoked", [STAT_EXPIRED] = "expired",
+	[STAT_GARBAGE] = "garbage", [STAT_SYNCS] = "syncs", [STAT_SYNC_FAILED] = "syncs_failed", [STAT_PUBLISHED] = "published", [STAT_REPLICATED] = "replicated",
+};
+
+struct event {
+	char *octets;
+	size_t n;
+};
+
+struct core {
+	const struct settings *s;
+	struct table *table;
+	struct journal *journal;
+	struct allow *callers, *never, *trusted, *covered;
+	uint64_t stats[STAT_COUNT];
+	uint64_t epoch, serial;
+	struct event events[CORE_EVENTS];                             /* serial % CORE_EVENTS */
+	bool changed;
+	int64_t log_second;
+	unsigned log_lines, log_left_out;
+};
+
+static int load_lists(struct core *c, struct err *e)
+{
+	const struct settings *s = c->s;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, 4096);
+	if (s->drac_allow[0] != '/')
+		buf_putf(&path, "%s/", s->config_directory);
+	buf_puts(&path, s->drac_allow);
+	rc = allow_load(&c->callers, buf_str(&path), e);
+	buf_done(&path);
+	if (rc != 0 || allow_from_list(&c->never, "drac_never", s->drac_never, e) != 0 || allow_from_list(&c->trusted, "drac_trust_v1", s->drac_trust_v1, e) != 0)
+		return -1;
+	return allow_from_list(&c->covered, "mynetworks", s->mynetworks, e);
+}
+
+static int new_core(struct core **c_out, const struct settings *s, struct err *e)
+{
+	struct core *c = mem_new(sizeof(*c));
+	const struct table_policy p = { s->drac_lifetime, s->drac_max_age > s->drac_lifetime ? s->drac_max_age : s->drac_lifetime,
+		s->drac_users_per_address, s->drac_addresses_per_user };
+
+	c->s = s;
+	text_random(&c->epoch, sizeof(c->epoch));
+	c->table = table_new(&p);
+	if (load_lists(c, e) != 0) {
+		core_free(&c);
+		return -1;
+	}
+	*c_out = c;
+	return 0;
+}
+
+int core_new_volatile(struct core **c_out, const struct settings *s, struct err *e)
+{
+	return new_core(c_out, s, e);
+}
+
+int core_new(struct core **c_out, const struct settings *s, struct table_time now, size_t *lost_out, struct err *e)
+{
+	struct core *c;
+	struct buf path;
+
+	if (new_core(&c, s, e) != 0)
+		return -1;
+	buf_init(&path, 4096);
+	buf_putf(&path, "%s.journal", s->drac_table);
+	int rc = journal_open(&c->journal, buf_str(&path), c->table, now, lost_out, e);
+
+	buf_done(&path);
+	if (rc != 0) {
+		core_free(&c);
+		return -1;
+	}
+	c->changed = true;
+	*c_out = c;
+	return 0;
+}
+
+int core_check(const struct settings *s, struct err *e)
+{
+	struct core *c = NULL;
+	int rc = new_core(&c, s, e);
+
+	core_free(&c);
+	return rc;
+}
+
+void core_free(struct core **cp)
+{
+	struct core *c = cp ? *cp : NULL;
+
+	if (c == NULL)
+		return;
+	journal_close(&c->journal);
+	table_free(&c->table);
+	allow_free(&c->callers);
+	allow_free(&c->never);
+	allow_free(&c->trusted);
+	allow_free(&c->covered);
+	for (size_t i = 0; i < CORE_EVENTS; i++)
+		free(c->events[i].octets);
+	free(c);
+	*cp = NULL;
+}
+
+struct table *core_table(struct core *c)
+{
+	return c->table;
+}
+
+uint64_t *core_stats(struct core *c)
+{
+	return c->stats;
+}
+
+bool core_changed(struct core *c)
+{
+	bool was = c->changed;
+
+	c->changed = false;
+	return was;
+}
+
+uint64_t core_epoch(const struct core *c)
+{
+	return c->epoch;
+}
+
+uint64_t core_serial(const struct core *c)
+{
+	return c->serial;
+}
+
+bool core_may_register(const struct core *c, const struct net_addr *caller)
+{
+	return allow_has(c->callers, caller);
+}
+
+bool core_trusts(const struct core *c, const struct net_addr *caller)
+{
+	return allow_has(c->trusted, caller);
+}
+
+/* A flood of grants must not become a flood of lines. */
+static bool may_log(struct core *c, int64_t mono_s)
+{
+	if (c->log_second != mono_s) {
+		if (c->log_left_out != 0)
+			log_info("drac: %u more lines were left out", c->log_left_out);
+		c->log_second = mono_s;
+		c->log_lines = 0;
+		c->log_left_out = 0;
+	}
+	if (c->log_lines++ < CORE_LOG_LINES)
+		return true;
+	c->log_left_out++;
+	return false;
+}
+
+/*
+ * Events for peers
+ */
+
+static void event(struct core *c, struct drac_event *ev)
+{
+	struct buf b;
+
+	ev->serial = ++c->serial;
+	buf_init(&b, BUF_UNBOUNDED);
+	drac_event_put(&b, ev);
+	struct event *slot = &c->events[ev->serial % CORE_EVENTS];
+
+	free(slot->octets);
+	slot->octets = b.p;                                               /* the buffer's memory changes hands */
+	slot->n = b.len;
+}
+
+int core_events(const struct core *c, uint64_t epoch, uint64_t after, uint32_t max, struct buf *out, uint64_t *last_out)
+{
+	int n = 0;
+
+	if (epoch != c->epoch || after > c->serial || c->serial - after > CORE_EVENTS)
+		return -1;
+	*last_out = after;
+	for (uint64_t s = after + 1; s <= c->serial && (uint32_t)n < max; s++, n++) {
+		const struct event *ev = &c->events[s % CORE_EVENTS];
+		if (out->len + ev->n > LIMIT_DRAC_REPLY - 512)
+			break;
+		buf_put(out, slice_mem(ev->octets, ev->n));
+		*last_out = s;
+	}
+	return n;
+}
+
+/*
+ * Verbs
+ */
+
+static void log_grant(struct core *c, const struct drac_grant_args *g, const struct table_grant *r, struct table_time now)
+{
+	char addr[NET_TEXT_MAX], gone[NET_TEXT_MAX];
+
+	if (!r->is_new && !r->became_shared && !r->evicted)
+		return;
+	if (!may_log(c, now.mono_s))
+		return;
+	net_addr_text(&g->addr, addr);
+	if (r->became_shared)
+		log_warn("drac: %s is shared by more than %u users and is no longer opened; put it on drac_never", addr, c->s->drac_users_per_address);
+	else
+		log_info("drac: grant addr=%s, user=<%.*s>, service=%.*s, host=%.*s, session=<%.*s>, for=%llds%s%s", addr, SLICE_FMT(g->who.user),
+		    SLICE_FMT(g->who.service), SLICE_FMT(g->who.host), SLICE_FMT(g->who.session), (long long)(r->expires_at - now.wall_s),
+		    r->evicted ? ", ends=" : "", r->evicted ? net_addr_text(&r->evicted_addr, gone) : "");
+}
+
+static enum drac_status refuse(struct core *c, enum core_stat stat, enum drac_status status)
+{
+	c->stats[stat]++;
+	return status;
+}
+
+static bool is_covered(const struct core *c, const struct net_addr *addr)
+{
+	return !net_addr_is_loopback(addr) && allow_has(c->covered, addr);
+}
+
+enum drac_status core_grant(struct core *c, const struct drac_grant_args *g, struct table_time now, uint32_t *retry_out, bool *needs_sync_out)
+{
+	struct table_grant r;
+
+	c->stats[STAT_GRANTS]++;
+	if (allow_has(c->never, &g->addr))
+		return refuse(c, STAT_NEVER, DRAC3_NEVER);
+	if (is_covered(c, &g->addr))
+		return DRAC3_OK;                                          /* mynetworks may relay anyway */
+	table_grant(c->table, g, now, &r);
+	log_grant(c, g, &r, now);
+	c->stats[STAT_SHARED] += r.became_shared;
+	if (r.status == DRAC3_LIMITED) {
+		*retry_out = r.retry_after;
+		return refuse(c, STAT_LIMITED, DRAC3_LIMITED);
+	}
+	if (r.status != DRAC3_OK)
+		return r.status;
+	c->stats[r.is_new ? STAT_NEW : STAT_RENEWED]++;
+	if (r.evicted && c->journal != NULL)
+		journal_revoke(c->journal, &r.evicted_addr, g->who.user);
+	if (!r.moved)
+		return DRAC3_OK;
+	struct drac_event ev = { .kind = DRAC_EV_GRANT, .addr = g->addr, .who = g->who, .expires = (uint64_t)r.expires_at };
+
+	event(c, &ev);
+	c->changed = true;
+	if (c->journal != NULL)
+		journal_grant(c->journal, &g->addr, &g->who, r.login_at, r.expires_at);
+	*needs_sync_out = true;
+	return DRAC3_OK;
+}
+
+enum drac_status core_query(struct core *c, const struct net_addr *addr, struct table_time now, struct drac_entry *out)
+{
+	enum drac_status st = table_query(c->table, addr, now, out);
+
+	c->stats[STAT_QUERIES]++;
+	c->stats[STAT_HITS] += st == DRAC3_OK;
+	return st;
+}
+
+unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice user)
+{
+	char text[NET_TEXT_MAX];
+	unsigned n = table_revoke(c->table, addr, user, NULL, NULL);
+	struct drac_event ev = { .kind = DRAC_EV_REVOKE, .addr = *addr, .who = { .user = user } };
+
+	/* Told and written even when nothing was there: a peer may have it. */
+	event(c, &ev);
+	if (c->journal != NULL)
+		journal_revoke(c->journal, addr, user);
+	c->stats[STAT_REVOKED] += n;
+	c->changed |= n != 0;
+	log_info("drac: revoke addr=%s, user=<%.*s>, ended=%u", addr->len ? net_addr_text(addr, text) : "*", SLICE_FMT(user), n);
+	return n;
+}
+
+unsigned core_flush(struct core *c)
+{
+	struct drac_event ev = { .kind = DRAC_EV_FLUSH };
+	unsigned n = table_flush(c->table);
+
+	event(c, &ev);
+	if (c->journal != NULL)
+		journal_flush(c->journal);
+	c->stats[STAT_REVOKED] += n;
+	c->changed = true;
+	log_info("drac: flush, ended=%u", n);
+	return n;
+}
+
+unsigned core_expire(struct core *c, struct table_time now)
+{
+	unsigned n = table_expire(c->table, now);
+
+	c->stats[STAT_EXPIRED] += n;
+	c->changed |= n != 0;
+	return n;
+}
+
+void core_replicate(struct core *c, const struct drac_event *ev, struct table_time now)
+{
+	c->stats[STAT_REPLICATED]++;
+	c->changed = true;
+	switch (ev->kind) {
+	case DRAC_EV_GRANT:
+		if (ev->addr.len == 0 || allow_has(c->never, &ev->addr) || ev->expires > INT64_MAX)
+			return;
+		table_restore(c->table, &ev->addr, &ev->who, now.wall_s, (int64_t)ev->expires, now);
+		if (c->journal != NULL)
+			journal_grant(c->journal, &ev->addr, &ev->who, now.wall_s, (int64_t)ev->expires);
+		break;
+	case DRAC_EV_REVOKE:
+		table_revoke(c->table, &ev->addr, ev->who.user, NULL, NULL);
+		if (c->journal != NULL)
+			journal_revoke(c->journal, &ev->addr, ev->who.user);
+		break;
+	case DRAC_EV_FLUSH:
+		table_flush(c->table);
+		if (c->journal != NULL)
+			journal_flush(c->journal);
+		break;
+	default:
+		break;
+	}
+}
+
+bool core_is_dirty(const struct core *c)
+{
+	return c->journal != NULL && journal_is_dirty(c->journal);
+}
+
+int core_sync(struct core *c, struct err *e)
+{
+	if (!core_is_dirty(c))
+		return 0;
+	c->stats[STAT_SYNCS]++;
+	if (journal_sync(c->journal, c->table, e) == 0)
+		return 0;
+	c->stats[STAT_SYNC_FAILED]++;
+	return -1;
+}

@@ -1,0 +1,452 @@
+/*
+ * dracd/doors.c - see the header.
+ */
+#include "dracd/doors.h"
+
+#include <errno.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "dracd/rpc.h"
+#include "io/conn.h"
+
+#define UDP_BATCH 64
+#define WAIT_MAX_MS 60000
+#define OUT_MAX (1u << 20)
+
+struct door {
+	struct doors *doors;
+	struct list_node node;
+	struct loop_fd watch;
+	enum core_door kind;
+	int fd;
+};
+
+struct stream {
+	struct doors *doors;
+	struct list_node node;                                        /* oldest activity first */
+	struct conn *conn;
+	struct core_caller caller;
+	struct buf record;                                            /* fragments so far */
+	bool in_record;
+	struct rpc_mark pull;                                         /* of a PULL that waits */
+	bool is_waiting;
+	struct loop_timer wait_timer;
+};
+
+struct answer {                                                       /* waits for the flush */
+	struct list_node node;
+	struct stream *stream;                                        /* NULL: UDP, or gone */
+	int fd;
+	struct sockaddr_storage to;
+	socklen_t to_len;
+	struct rpc_mark mark;
+	struct buf out;
+};
+
+struct doors {
+	struct loop *loop;
+	struct core *core;
+	struct tls_ctx *tls;
+	struct list_node all, streams, answers;
+	unsigned n_streams;
+	uint64_t told_serial;
+	struct loop_task round;
+	void (*on_change)(void *ctx);
+	void *change_ctx;
+};
+
+struct table_time doors_now(const struct loop *l)
+{
+	return (struct table_time){ loop_wall_us(l) / 1000000, loop_now(l) / 1000 };
+}
+
+struct doors *doors_new(struct loop *l, struct core *c, struct tls_ctx *tls)
+{
+	struct doors *d = mem_new(sizeof(*d));
+
+	d->loop = l;
+	d->core = c;
+	d->tls = tls ? tls_ctx_ref(tls) : NULL;
+	list_init(&d->all);
+	list_init(&d->streams);
+	list_init(&d->answers);
+	return d;
+}
+
+void doors_on_change(struct doors *d, void (*fn)(void *ctx), void *ctx)
+{
+	d->on_change = fn;
+	d->change_ctx = ctx;
+}
+
+/*
+ * Sending
+ */
+
+static void send_record(struct stream *st, struct slice reply)
+{
+	struct buf mark;
+
+	buf_init(&mark, 16);
+	xdr_put_u32(&mark, DRAC_RECORD_LAST | (uint32_t)reply.n);
+	conn_write(st->conn, buf_view(&mark));
+	conn_write(st->conn, reply);
+	buf_done(&mark);
+}
+
+static void send_answer(struct answer *a)
+{
+	if (a->stream != NULL)
+		send_record(a->stream, buf_view(&a->out));
+	else if (a->fd >= 0 && sendto(a->fd, a->out.p, a->out.len, MSG_DONTWAIT, (const struct sockaddr *)&a->to, a->to_len) < 0)
+		return;                                                   /* the client asks again, that is how UDP works */
+}
+
+static void answer_free(struct answer *a)
+{
+	list_remove(&a->node);
+	buf_done(&a->out);
+	free(a);
+}
+
+static void flush_answers(struct doors *d)
+{
+	struct err e = ERR_INIT;
+	int rc = core_sync(d->core, &e);
+	struct list_node *n;
+
+	if (rc != 0)
+		log_error("drac: grants are refused, the journal can't be written: %s", e.text);
+	while ((n = list_first(&d->answers)) != NULL) {
+		struct answer *a = LIST_OF(n, struct answer, node);
+		if (rc != 0) {
+			buf_reset(&a->out);
+			rpc_failed(&a->mark, &a->out);
+		}
+		send_answer(a);
+		answer_free(a);
+	}
+}
+
+static void tell_pull(struct stream *st)
+{
+	struct buf out;
+
+	st->is_waiting = false;
+	loop_timer_stop(st->doors->loop, &st->wait_timer);
+	buf_init(&out, BUF_UNBOUNDED);
+	rpc_pull(st->doors->core, &st->pull, &out);
+	send_record(st, buf_view(&out));
+	buf_done(&out);
+}
+
+static void on_round_end(void *ctx)
+{
+	struct doors *d = ctx;
+
+	flush_answers(d);
+	if (d->told_serial != core_serial(d->core)) {
+		d->told_serial = core_serial(d->core);
+		LIST_EACH_SAFE(n, &d->streams) {
+			struct stream *st = LIST_OF(n, struct stream, node);
+			if (st->is_waiting)
+				tell_pull(st);
+		}
+	}
+	if (d->on_change != NULL)
+		d->on_change(d->change_ctx);
+}
+
+void doors_news(struct doors *d)
+{
+	loop_task_queue(d->loop, &d->round, on_round_end, d);
+}
+
+static struct answer *answer_later(struct doors *d, const struct rpc_mark *mark, struct buf *out)
+{
+	struct answer *a = mem_new(sizeof(*a));
+
+	a->mark = *mark;
+	a->out = *out;                                                    /* takes the octets over */
+	a->fd = -1;
+	list_append(&d->answers, &a->node);
+	doors_news(d);
+	return a;
+}
+
+/*
+ * Streams
+ */
+
+static void stream_free(struct stream *st)
+{
+	LIST_EACH(n, &st->doors->answers) {
+		struct answer *a = LIST_OF(n, struct answer, node);
+		if (a->stream == st)
+			a->stream = NULL;
+	}
+	loop_timer_stop(st->doors->loop, &st->wait_timer);
+	list_remove(&st->node);
+	st->doors->n_streams--;
+	conn_free(&st->conn);
+	buf_done(&st->record);
+	free(st);
+}
+
+static void on_wait_over(void *ctx)
+{
+	tell_pull(ctx);
+}
+
+static void wait_for_news(struct stream *st, const struct rpc_mark *mark)
+{
+	int64_t ms = mark->pull.wait_ms < WAIT_MAX_MS ? (int64_t)mark->pull.wait_ms : WAIT_MAX_MS;
+
+	if (st->is_waiting)
+		tell_pull(st);                                            /* one at a time: the older one hears what there is */
+	st->pull = *mark;
+	st->is_waiting = true;
+	loop_timer_start(st->doors->loop, &st->wait_timer, ms, on_wait_over, st);
+}
+
+static void handle_record(struct stream *st, struct slice record)
+{
+	struct doors *d = st->doors;
+	struct rpc_mark mark;
+	struct buf out;
+
+	buf_init(&out, BUF_UNBOUNDED);
+	switch (rpc_handle(d->core, &st->caller, record, doors_now(d->loop), &out, &mark)) {
+	case RPC_NOW:
+		send_record(st, buf_view(&out));
+		break;
+	case RPC_SYNC:
+		answer_later(d, &mark, &out)->stream = st;
+		return;
+	case RPC_WAIT:
+		wait_for_news(st, &mark);
+		break;
+	case RPC_DROP:
+		break;
+	}
+	buf_done(&out);
+}
+
+static bool has_limits(const struct stream *st)
+{
+	return st->caller.door != DOOR_LOCAL;
+}
+
+/* One fragment off the input. False: more octets are needed, or the stream was given up. */
+static bool take_fragment(struct stream *st)
+{
+	struct xdr x = { conn_input(st->conn), false };
+	uint32_t mark = xdr_get_u32(&x), n = mark & ~DRAC_RECORD_LAST;
+
+	if (x.broken)
+		return false;
+	if (n > LIMIT_DRAC_CALL || st->record.len + n > LIMIT_DRAC_CALL || (n == 0 && !(mark & DRAC_RECORD_LAST))) {
+		conn_abort(st->conn);
+		return false;
+	}
+	if (x.rest.n < n)
+		return false;
+	buf_put(&st->record, slice_head(x.rest, n));
+	conn_take(st->conn, 4 + n);
+	if (mark & DRAC_RECORD_LAST) {
+		handle_record(st, buf_view(&st->record));
+		buf_reset(&st->record);
+		st->in_record = false;
+		if (has_limits(st))
+			conn_deadline_ms(st->conn, 0);
+	}
+	return true;
+}
+
+static void on_input(void *ctx)
+{
+	struct stream *st = ctx;
+
+	list_remove(&st->node);
+	list_append(&st->doors->streams, &st->node);
+	while (take_fragment(st))
+		;
+	if (!st->in_record && has_limits(st) && (conn_input(st->conn).n != 0 || st->record.len != 0)) {
+		st->in_record = true;
+		conn_deadline_ms(st->conn, DOORS_RECORD_MS);
+	}
+}
+
+/* Who is at the other end is what the certificate says; without one there is nobody. */
+static void on_tls(void *ctx)
+{
+	struct stream *st = ctx;
+	X509 *peer = SSL_get1_peer_certificate(conn_ssl(st->conn));
+
+	if (peer != NULL && SSL_get_verify_result(conn_ssl(st->conn)) == X509_V_OK)
+		st->caller.class = CLASS_PEER;
+	X509_free(peer);
+}
+
+static void on_close(void *ctx, enum conn_end why, const struct err *e)
+{
+	(void)why;
+	(void)e;
+	stream_free(ctx);
+}
+
+static const struct conn_ops stream_ops = { .on_input = on_input, .on_tls = on_tls, .on_close = on_close };
+
+/* Our own user and root may do everything; whoever else may open the socket may ask. */
+static enum core_class class_of(int fd)
+{
+	struct ucred uc;
+	socklen_t n = sizeof(uc);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &uc, &n) != 0)
+		return CLASS_NONE;
+	return uc.uid == 0 || uc.uid == geteuid() ? CLASS_ADMIN : CLASS_READ;
+}
+
+static void stream_new(struct doors *d, int fd, enum core_door door, const struct net_addr *peer)
+{
+	static const struct conn_limits limits = { .in_max = LIMIT_DRAC_CALL + 64, .out_max = OUT_MAX, .out_high = OUT_MAX / 4 };
+	struct stream *st = mem_new(sizeof(*st));
+
+	st->doors = d;
+	st->caller = (struct core_caller){ .door = door, .class = door == DOOR_LOCAL ? class_of(fd) : CLASS_NONE, .addr = *peer };
+	buf_init(&st->record, LIMIT_DRAC_CALL + 4);
+	list_append(&d->streams, &st->node);
+	d->n_streams++;
+	st->conn = conn_new(d->loop, fd, &limits, &stream_ops, st);
+	if (has_limits(st))
+		conn_idle_ms(st->conn, door == DOOR_TLS ? DOORS_IDLE_MS + WAIT_MAX_MS : DOORS_IDLE_MS);
+	if (door == DOOR_TLS)
+		conn_start_tls(st->conn, d->tls, NULL, NULL);
+}
+
+static void make_place(struct doors *d)
+{
+	LIST_EACH(n, &d->streams) {
+		struct stream *st = LIST_OF(n, struct stream, node);
+		if (has_limits(st)) {
+			stream_free(st);
+			return;
+		}
+	}
+}
+
+static void on_accept(void *ctx, unsigned events)
+{
+	struct door *door = ctx;
+	struct net_addr peer;
+	int fd;
+
+	(void)events;
+	for (int i = 0; i < UDP_BATCH && (fd = net_accept(door->fd, &peer)) >= 0; i++) {
+		if (door->doors->n_streams >= DOORS_STREAMS_MAX)
+			make_place(door->doors);
+		stream_new(door->doors, fd, door->kind, &peer);
+	}
+}
+
+/*
+ * Datagrams
+ */
+
+static void handle_datagram(struct doors *d, int fd, struct slice call, const struct sockaddr_storage *from, socklen_t from_len)
+{
+	struct core_caller who = { .door = DOOR_UDP };
+	struct answer now = { .fd = fd, .to = *from, .to_len = from_len };
+	struct rpc_mark mark;
+
+	net_addr_from_sockaddr((const struct sockaddr *)from, &who.addr);
+	buf_init(&now.out, BUF_UNBOUNDED);
+	switch (rpc_handle(d->core, &who, call, doors_now(d->loop), &now.out, &mark)) {
+	case RPC_SYNC: {
+		struct answer *a = answer_later(d, &mark, &now.out);
+		a->fd = fd;
+		a->to = *from;
+		a->to_len = from_len;
+		return;
+	}
+	case RPC_NOW:
+		send_answer(&now);
+		break;
+	default:
+		break;
+	}
+	buf_done(&now.out);
+}
+
+static void on_datagram(void *ctx, unsigned events)
+{
+	struct door *door = ctx;
+	char octets[LIMIT_DRAC_CALL + 1];
+	struct sockaddr_storage from;
+	socklen_t from_len = sizeof(from);
+	ssize_t n;
+
+	(void)events;
+	for (int i = 0; i < UDP_BATCH; i++, from_len = sizeof(from)) {
+		n = recvfrom(door->fd, octets, sizeof(octets), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+		if (n < 0)
+			return;
+		if ((size_t)n <= LIMIT_DRAC_CALL)
+			handle_datagram(door->doors, door->fd, slice_mem(octets, (size_t)n), &from, from_len);
+	}
+}
+
+static struct door *door_new(struct doors *d, int fd, enum core_door kind)
+{
+	struct door *door = mem_new(sizeof(*door));
+
+	door->doors = d;
+	door->kind = kind;
+	door->fd = fd;
+	list_append(&d->all, &door->node);
+	return door;
+}
+
+void doors_udp(struct doors *d, int fd)
+{
+	struct door *door = door_new(d, fd, DOOR_UDP);
+
+	loop_fd_add(d->loop, &door->watch, fd, LOOP_READ, on_datagram, door);
+}
+
+void doors_listen(struct doors *d, int fd, enum core_door kind)
+{
+	struct door *door = door_new(d, fd, kind);
+
+	loop_fd_add(d->loop, &door->watch, fd, LOOP_READ, on_accept, door);
+}
+
+void doors_free(struct doors **dp)
+{
+	struct doors *d = dp ? *dp : NULL;
+	struct list_node *n;
+
+	if (d == NULL)
+		return;
+	flush_answers(d);
+	while ((n = list_first(&d->streams)) != NULL)
+		stream_free(LIST_OF(n, struct stream, node));
+	while ((n = list_first(&d->all)) != NULL) {
+		struct door *door = LIST_OF(n, struct door, node);
+		loop_fd_del(d->loop, &door->watch);
+		list_remove(n);
+		free(door);
+	}
+	loop_task_cancel(&d->round);
+	tls_ctx_unref(&d->tls);
+	free(d);
+	*dp = NULL;
+}
