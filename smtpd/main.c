@@ -1,0 +1,9 @@
+/*
+ * smtpd/main.c - smtpd: see procs.c for what runs, serve/super.h for the options.
+ */
+#include "smtpd.h"
+
+int main(int argc, char **argv)
+{
+	return super_main(&smtpd_table, argc, argv);
+}
