@@ -154,6 +154,29 @@ static void put_time(struct buf *b)
 	    tm.tm_sec, (int)(now % CLOCK_US_PER_S), east < 0 ? '-' : '+', labs(east) / 60, labs(east) % 60);
 }
 
+#define LOG_ID_MIN 10
+#define LOG_ID_MAX 23
+
+/* "ID: the rest": the queue id that a line of mail begins with, empty where it begins otherwise. */
+static struct slice queue_id(struct slice text)
+{
+	size_t n = 0;
+
+	while (n < text.n && n <= LOG_ID_MAX && ascii_is_alnum(text.p[n]))
+		n++;
+	return slice_head(text, n >= LOG_ID_MIN && n <= LOG_ID_MAX && slice_starts(slice_from(text, n), SLICE(": ")) ? n : 0);
+}
+
+static void put_journal(struct buf *b, int severity, const char *prefix, struct slice text)
+{
+	struct slice id = queue_id(text);
+
+	buf_putf(b, "MESSAGE=%s%.*s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=%s\nSYSLOG_PID=%ld\n", prefix, SLICE_FMT(text), severity,
+	    LOG_FACILITY_MAIL, sink.name, (long)getpid());
+	if (id.n > 0)
+		buf_putf(b, "POSTHOUSE_ID=%.*s\n", SLICE_FMT(id));
+}
+
 /* The record as the sink wants it; text is escaped already, so it holds no line end. */
 static void put_record(struct buf *b, int severity, const char *prefix, struct slice text)
 {
@@ -161,8 +184,7 @@ static void put_record(struct buf *b, int severity, const char *prefix, struct s
 
 	switch (sink.kind) {
 	case SINK_JOURNAL:
-		buf_putf(b, "MESSAGE=%s%.*s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=%s\nSYSLOG_PID=%ld\n", prefix,
-		    SLICE_FMT(text), severity, LOG_FACILITY_MAIL, sink.name, (long)getpid());
+		put_journal(b, severity, prefix, text);
 		return;
 	case SINK_SYSLOG:
 		buf_putf(b, "<%d>", priority);                        /* no time: syslogd stamps it on arrival, in its own form */

@@ -163,6 +163,12 @@ static void journal_gets_fields(void **state UNUSED)
 	snprintf(want, sizeof(want), "MESSAGE=warning: a=b\\x0aPRIORITY=0\nPRIORITY=4\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=posthouse/imapd\n"
 	    "SYSLOG_PID=%ld\n", (long)getpid());
 	assert_string_equal(got, want);
+	log_info("%s: from=<>", "4Zx9b2Qk1ABC");
+	take(fd, got, sizeof(got));
+	assert_non_null(strstr(got, "\nPOSTHOUSE_ID=4Zx9b2Qk1ABC\n"));
+	log_info("NOQUEUE: reject");
+	take(fd, got, sizeof(got));
+	assert_null(strstr(got, "POSTHOUSE_ID"));
 	close(fd);
 }
 
