@@ -200,12 +200,14 @@ static bool tls_is_ip(const char *name)
 
 static void tls_expect_name(SSL *ssl, const struct tls_ctx *ctx, const char *name)
 {
+	union { const char *in; char *out; } sni = { .in = name };    /* the macro wants it writable and copies it */
+
 	if (tls_is_ip(name)) {                                        /* RFC 6066 section 3: no literal address in SNI */
 		if (ctx->verify)
 			X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
 		return;
 	}
-	SSL_set_tlsext_host_name(ssl, name);
+	SSL_set_tlsext_host_name(ssl, sni.out);
 	if (ctx->verify) {
 		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		SSL_set1_host(ssl, name);

@@ -152,9 +152,12 @@ static void listeners_take_given(struct listeners *l, const struct listeners *ol
 		    SLICE_FMT(given[i].name), t->name);
 		close(given[i].fd);
 	}
-	for (size_t i = 0; old != NULL && i < old->n; i++)
-		if (old->addrs[i][0] == '\0')
-			listeners_add(l, old->v[i].fd, listeners_row(t, slice_of(old->v[i].name)), SLICE(""));
+	for (size_t i = 0; old != NULL && i < old->n; i++) {
+		const struct super_listener *row = listeners_row(t, slice_of(old->v[i].name));
+
+		if (row != NULL && old->addrs[i][0] == '\0')
+			listeners_add(l, old->v[i].fd, row, SLICE(""));
+	}
 }
 
 int listeners_open(struct listeners *out, const struct listeners *old, const struct daemon_table *t, const struct settings *s, struct err *e)

@@ -95,7 +95,7 @@ static int syscalls_allow_table(scmp_filter_ctx f, unsigned needs)
 
 static int syscalls_allow_family(scmp_filter_ctx f, int family)
 {
-	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family));
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
 }
 
 static int syscalls_allow_sockets(scmp_filter_ctx f, unsigned needs)
@@ -128,11 +128,11 @@ static int syscalls_allow_by_argument(scmp_filter_ctx f)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(syscalls_ioctls) / sizeof(syscalls_ioctls[0]); i++)
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, syscalls_ioctls[i]));
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, syscalls_ioctls[i], 0));
 	for (size_t i = 0; rc == 0 && i < sizeof(syscalls_prctls) / sizeof(syscalls_prctls[0]); i++)
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)syscalls_prctls[i]));
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)syscalls_prctls[i], 0));
 	if (rc == 0)                                                  /* to read a limit, not to set one, and of no other process */
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0, 0), SCMP_A2(SCMP_CMP_EQ, 0, 0));
 	return rc;
 }
 
