@@ -151,7 +151,7 @@ void imap_cmd_search(struct imap *s, struct imap_text *t, struct buf *out)
 		imap_bad(s, out, "SEARCH: %s", t->why);
 		return;
 	}
-	if (search_read(s, t, &j->q, out) != 0) {
+	if (search_read(s, t, NULL, &j->q, out) != 0) {
 		search_done(&j->q);
 		if ((j->options & RETURN_SAVE) != 0)                  /* RFC 5182 2.1: a search that fails saves nothing */
 			s->saved.n = 0;

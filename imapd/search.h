@@ -36,8 +36,8 @@ struct search {
 	unsigned reads;                                               /* files opened so far */
 };
 
-/* [CHARSET x] keys, to the end of t. -1: replied. */
-int search_read(struct imap *s, struct imap_text *t, struct search *out, struct buf *reply) WARN_UNUSED;
+/* Keys to the end of t; [CHARSET x] before them where charset is NULL. -1: replied. */
+int search_read(struct imap *s, struct imap_text *t, const struct slice *charset, struct search *out, struct buf *reply) WARN_UNUSED;
 bool search_matches(struct imap *s, struct search *q, uint32_t seq);
 void search_done(struct search *q);                                   /* also after a search_read that failed */
 
@@ -45,5 +45,7 @@ void search_done(struct search *q);                                   /* also af
 struct slice search_fold(struct slice utf8, struct arena *a);
 /* Header field of message seq, unfolded and decoded to UTF-8, from the cache where it can be; p == NULL: none, or the message is gone. */
 struct slice search_header(struct imap *s, struct search *q, uint32_t seq, struct slice name, bool decode);
+/* When it was sent: its Date, else when it came (RFC 5256 2.2). sort.c. */
+int64_t search_sent(struct imap *s, struct search *q, uint32_t seq);
 
 #endif

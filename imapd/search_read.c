@@ -274,12 +274,12 @@ static int tell_bad(struct reading *r)
 	return -1;
 }
 
-static int read_charset(struct reading *r)
+static int read_charset(struct reading *r, const struct slice *given)
 {
-	r->charset = SLICE("UTF-8");                                  /* also without: what else would 8-bit octets be */
-	if (!imap_word(r->t, "CHARSET"))
+	r->charset = given != NULL ? *given : SLICE("UTF-8");         /* also without: what else would 8-bit octets be */
+	if (given == NULL && !imap_word(r->t, "CHARSET"))
 		return 0;
-	if (imap_space(r->t) != 0 || imap_astring(r->t, &r->charset) != 0 || imap_space(r->t) != 0)
+	if (given == NULL && (imap_space(r->t) != 0 || imap_astring(r->t, &r->charset) != 0 || imap_space(r->t) != 0))
 		return tell_bad(r);
 	if (charset_is_known(r->charset))
 		return 0;
@@ -287,13 +287,13 @@ static int read_charset(struct reading *r)
 	return -1;
 }
 
-int search_read(struct imap *s, struct imap_text *t, struct search *out, struct buf *reply)
+int search_read(struct imap *s, struct imap_text *t, const struct slice *charset, struct search *out, struct buf *reply)
 {
 	struct reading r = { .s = s, .t = t, .q = out, .reply = reply };
 	struct search_key *k;
 
 	*out = (struct search){ .msg = arena_new(2048) };
-	if (read_charset(&r) != 0)
+	if (read_charset(&r, charset) != 0)
 		return -1;
 	out->root = new_key(&r, KEY_AND);
 	do {

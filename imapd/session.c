@@ -116,6 +116,8 @@ static const struct imap_row {
 	{ "UNSELECT",      imap_cmd_unselect,     NO_ARGS | SELECTED },                    /* 3691 */
 	{ "EXPUNGE",       imap_cmd_expunge,      SELECTED | WRITES | UID_TOO },           /* 3501 6.4.3, 4315 */
 	{ "SEARCH",        imap_cmd_search,       SELECTED | UID_TOO | BY_NUMBER },        /* 3501 6.4.4, 4731, 5182, 5032 */
+	{ "SORT",          imap_cmd_sort,         SELECTED | UID_TOO | BY_NUMBER },        /* 5256 */
+	{ "THREAD",        imap_cmd_thread,       SELECTED | UID_TOO | BY_NUMBER },        /* 5256 */
 	{ "FETCH",         imap_cmd_fetch,        SELECTED | UID_TOO | BY_NUMBER },        /* 3501 6.4.5, 7162, 3516 */
 	{ "STORE",         imap_cmd_store,        SELECTED | WRITES | UID_TOO | BY_NUMBER },       /* 3501 6.4.6, 7162 */
 	{ "COPY",          imap_cmd_copy,         SELECTED | UID_TOO },                    /* 3501 6.4.7, 4315 */
@@ -167,7 +169,7 @@ static void run_command(struct imap *s, struct slice command, struct buf *out)
 	if (slice_ieqs(verb, "UID")) {
 		s->uid = true;
 		if (imap_space(&t) != 0 || imap_atom(&t, &verb) != 0) {
-			imap_bad(s, out, "UID is followed by FETCH, STORE, SEARCH, COPY, MOVE or EXPUNGE");
+			imap_bad(s, out, "UID is followed by FETCH, STORE, SEARCH, COPY, MOVE, EXPUNGE, SORT or THREAD");
 			return;
 		}
 	}
