@@ -34,7 +34,8 @@ static unsigned delivers(const struct settings *s)
 
 static const struct proc_row rows[] = {
 	{ .role = "front",   .log_name = "smtpd",   .count = smtpd_front_count, .listens = true, .talks_to = "auth queue", .run = smtpd_front_run },
-	{ .role = "auth",    .log_name = "auth",    .count = auths,             .talks_to = "",               .run = auth_proc_run },
+	{ .role = "auth",    .log_name = "auth",    .count = auths,             .talks_to = "pam",            .run = auth_proc_run },
+	{ .role = "pam",     .log_name = "pam",     .count = auth_pam_count, .user = PROC_AS_ROOT,            .run = auth_pam_run },
 	{ .role = "queue",   .log_name = "queue",   .count = one,               .talks_to = "deliver client", .run = smtpd_queue_run },
 	{ .role = "deliver", .log_name = "deliver", .count = delivers,          .talks_to = "",               .run = smtpd_deliver_run },
 	{ .role = "client",  .log_name = "client",  .count = one,               .talks_to = "",               .run = smtpd_client_run },

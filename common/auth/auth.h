@@ -51,6 +51,9 @@ const char *auth_mechanisms(const struct settings *s, bool tls, const struct net
 bool auth_plaintext_ok(const struct settings *s, bool tls, const struct net_addr *peer);
 
 struct proc;
-void auth_proc_run(struct proc *p);                                   /* process body for the tables of smtpd, pop3d, imapd */
+/* Process bodies for the tables of smtpd, pop3d, imapd (serve/auth_proc.c): rows `auth` (talks to `pam`) and `pam` (as root where that is to be had). */
+void auth_proc_run(struct proc *p);
+void auth_pam_run(struct proc *p);
+unsigned auth_pam_count(const struct settings *s);                    /* 1 with passdb = ... pam, else 0 */
 
 #endif
