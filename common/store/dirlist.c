@@ -28,6 +28,7 @@ int dirlist(int dirfd, bool in_new, struct arena *a, struct found **list_out, si
 {
 	struct found *list = NULL;
 	size_t n = 0, cap = 0;
+	int why;
 	const struct dirent *d;
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -37,8 +38,7 @@ int dirlist(int dirfd, bool in_new, struct arena *a, struct found **list_out, si
 			close(fd);
 		return err_set(e, ERR_TEMP, errno, "listing a mailbox");
 	}
-	errno = 0;
-	while ((d = readdir(dir)) != NULL) {
+	for (errno = 0; (d = readdir(dir)) != NULL; errno = 0) {
 		struct found f = { .in_new = in_new };
 
 		if (d->d_name[0] == '.' || !is_plain(dirfd, d))
@@ -56,7 +56,10 @@ int dirlist(int dirfd, bool in_new, struct arena *a, struct found **list_out, si
 		}
 		list[n++] = f;
 	}
+	why = errno;                                                  /* a list cut short by an error would read as messages that have gone */
 	closedir(dir);
+	if (why != 0)
+		return err_set(e, ERR_TEMP, why, "listing a mailbox");
 	*list_out = list;
 	*n_out = n;
 	return 0;

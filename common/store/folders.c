@@ -133,22 +133,24 @@ static int list_dirs(struct box *b, struct listing *l, struct err *e)
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *d;
 	struct buf name;
+	int why;
 
 	if (dir == NULL) {
 		file_close(&fd);
 		return err_set(e, ERR_TEMP, errno, "listing %s", b->dir);
 	}
 	buf_init(&name, BUF_UNBOUNDED);
-	while ((d = readdir(dir)) != NULL && l->n < LIMIT_FOLDERS) {
+	for (errno = 0; l->n < LIMIT_FOLDERS && (d = readdir(dir)) != NULL; errno = 0) {
 		buf_reset(&name);
 		if (strncmp(d->d_name, GONE_PREFIX, sizeof GONE_PREFIX - 1) == 0)
 			remove_tree(b, d->d_name);
 		else if (d->d_name[0] == '.' && folder_name_from_disk(slice_of(d->d_name), &name) == 0 && is_folder(b, d->d_name))
 			(void)list_add(l, buf_view(&name), 0);
 	}
+	why = l->n < LIMIT_FOLDERS ? errno : 0;
 	buf_done(&name);
 	closedir(dir);
-	return 0;
+	return why == 0 ? 0 : err_set(e, ERR_TEMP, why, "listing %s", b->dir);
 }
 
 /* INBOX, then by name, where '/' sorts before all else so that children follow their parent. */

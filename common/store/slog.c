@@ -15,6 +15,7 @@
 
 #define MAGIC "PHLOG001"
 #define READ_STEP (256u << 10)
+#define AHEAD 16384u
 
 static size_t padded(size_t n)
 {
@@ -225,10 +226,19 @@ int slog_read(struct slog *l, int (*fn)(void *ctx, struct slice payload, uint64_
 	return rc;
 }
 
+static void take_ahead(struct slog *l, size_t n)
+{
+	if (l->end + n + AHEAD / 4 <= l->reserved)
+		return;
+	l->reserved = (l->end + n) / AHEAD * AHEAD + 2 * AHEAD;
+	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)l->reserved) != 0) {}     /* not to be had: then not */
+}
+
 static int write_at(struct slog *l, struct slice s, struct err *e)
 {
 	size_t done = 0;
 
+	take_ahead(l, s.n);
 	while (done < s.n) {
 		ssize_t n = pwrite(l->fd, s.p + done, s.n - done, (off_t)(l->end + done));
 		int why = errno;

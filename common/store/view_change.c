@@ -89,6 +89,20 @@ int view_store_flags(struct view *v, const uint32_t *seqs, size_t n, const struc
 
 /* ---- expunge ---- */
 
+/* On a full disk the log can't say it first: the first message makes room for that, whatever happens. */
+static void make_room(struct mbox *m, uint32_t slot)
+{
+	char path[MNAME_MAX + 1];
+	struct slice name;
+
+	if (!mbox_slot_name(m, slot, &name) || name.n > MNAME_MAX)
+		return;
+	memcpy(path, name.p, name.n);
+	path[name.n] = '\0';
+	(void)unlinkat(m->curfd, path, 0);
+	m->stamps_moved = true;
+}
+
 static int expunge_slots(struct mbox *m, const uint32_t *slots, size_t n, bool durable, struct err *e)
 {
 	struct txn t;
@@ -98,6 +112,10 @@ static int expunge_slots(struct mbox *m, const uint32_t *slots, size_t n, bool d
 	for (size_t i = 0; i < n; i++)
 		txn_expunge(&t, mbox_rec(m, slots[i])->uid);
 	rc = n == 0 ? 0 : mbox_commit(m, &t, NULL, e);
+	if (rc != 0 && e->kind == ERR_LIMIT) {
+		make_room(m, slots[0]);
+		rc = mbox_commit(m, &t, NULL, e);
+	}
 	txn_done(&t);
 	if (rc != 0 || n == 0)
 		return rc;
