@@ -308,7 +308,7 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 
 	if (!mname_id_is_valid(slice_of(d->queue_id)))
 		return err_set(e, ERR_DENIED, 0, "queue id has octets that may not be in a file name");
-	if (quota_prepare(b, e) != 0 || mbox_open(&m, b, folder, e) != 0)
+	if (quota_prepare(b, e) != 0 || mbox_open(&m, b, folder.n == 0 ? SLICE("INBOX") : folder, e) != 0)
 		return -1;
 	buf_init(&stem, BUF_UNBOUNDED);
 	buf_init(&v.name, BUF_UNBOUNDED);

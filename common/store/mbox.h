@@ -139,7 +139,7 @@ struct delivery {
 	bool maybe_again;                                             /* after a crash: look whether it is there before writing */
 };
 /* Visible at once, durable at the next store_checkpoint(). *path_out (arena) is a file that later deliveries may link from.
-   ERR_LIMIT: over quota. Returns 0 also when it was there already. */
+   ERR_LIMIT: over quota (sys 0), or full disk. Returns 0 also when it was there already, with *path_out NULL. folder "": INBOX. */
 int box_deliver(struct box *b, struct slice folder, const struct delivery *d, struct arena *a, const char **path_out, struct err *e) WARN_UNUSED;
 /* syncfs of the file system below mail_directory: every delivery that returned before is durable. -1: treat none of them as durable. */
 int store_checkpoint(const char *mail_directory, struct err *e) WARN_UNUSED;

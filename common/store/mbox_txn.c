@@ -226,7 +226,7 @@ static void apply_add(struct mbox *m, struct reader *r, uint32_t uid, uint64_t m
 		m->uidnext = uid + 1;
 	if (id_hash != 0) {
 		GROW(m->done, m->n_done, m->cap_done);
-		m->done[m->n_done++] = (struct idone){ id_hash, s.m.internaldate };
+		m->done[m->n_done++] = (struct idone){ id_hash, (int64_t)(modseq / CLOCK_US_PER_S) };
 	}
 }
 

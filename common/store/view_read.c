@@ -134,6 +134,10 @@ static int read_slot(struct mbox *m, uint32_t slot, struct mbody *out, struct er
 
 int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e)
 {
+	struct err why;
+
+	if (e == NULL)                                                /* we ask it ourselves what went wrong */
+		e = &why;
 	return read_slot(v->m, view_slot(v, seq), out, e);
 }
 
@@ -242,7 +246,10 @@ int view_cached(struct view *v, uint32_t seq, enum mcache what, struct arena *a,
 	struct slice texts[SCACHE_TEXTS];
 	struct mbody b;
 	struct texts t;
+	struct err why;
 
+	if (e == NULL)
+		e = &why;
 	if (scache_get(&m->cache, m->dirfd, mbox_slot_cache(m, slot), m->uidvalidity, mbox_rec(m, slot)->uid, a, texts) == 0) {
 		*out = texts[what];
 		return 0;

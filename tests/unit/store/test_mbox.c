@@ -65,6 +65,10 @@ static void test_delivered_once(void **state)
 	OK(v, box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e));
 	OK(v, box_status(v->b, SLICE("INBOX"), &s, &v->e));
 	assert_int_equal(s.messages, 1);
+	v->e = (struct err)ERR_INIT;
+	d.queue_id = "Q2";
+	OK(v, box_deliver(v->b, SLICE(""), &d, v->a, &path, &v->e));
+	assert_non_null(strstr(path, "/u1/cur/"));
 	d.queue_id = "../../etc";
 	assert_int_equal(box_deliver(v->b, SLICE("INBOX"), &d, v->a, &path, &v->e), -1);
 	assert_int_equal(v->e.kind, ERR_DENIED);
