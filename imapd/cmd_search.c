@@ -51,8 +51,10 @@ static void put_plain(const struct searching *j, struct buf *out)
 	struct imap_walk w = { &j->found, 0, 0 };
 
 	buf_puts(out, "* SEARCH");
-	for (uint32_t n; (n = imap_walk_next(&w)) != 0;)
-		buf_putf(out, " %" PRIu32, n);
+	for (uint32_t n; (n = imap_walk_next(&w)) != 0;) {
+		buf_putc(out, ' ');
+		imap_put_number(n, out);
+	}
 	if (j->q.has_modseq && j->count > 0)
 		buf_putf(out, " (MODSEQ %" PRIu64 ")", j->modseq);
 	buf_puts(out, "\r\n");

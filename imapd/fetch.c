@@ -225,22 +225,32 @@ static void tell_octets(struct fetch *f, const struct fetch_item *it, struct buf
 	f->pending = it->octets;
 }
 
+static void put_field(const char *name, uint64_t v, struct buf *out)
+{
+	buf_puts(out, name);
+	imap_put_number(v, out);
+}
+
 static void tell_item(struct imap *s, struct fetch *f, const struct fetch_item *it, struct buf *out)
 {
 	const struct mrec *r = view_get(s->view, f->seq);
 
 	switch (it->kind) {
-	case FETCH_UID: buf_putf(out, "UID %" PRIu32, r->uid); break;
+	case FETCH_UID: put_field("UID ", r->uid, out); break;
 	case FETCH_FLAGS: imap_put_flags(s, f->seq, out); break;
 	case FETCH_MODSEQ: buf_putf(out, "MODSEQ (%" PRIu64 ")", r->modseq); break;
 	case FETCH_INTERNALDATE:
 		buf_puts(out, "INTERNALDATE ");
 		imap_put_date_time(r->internaldate, out);
 		break;
-	case FETCH_SIZE: buf_putf(out, "RFC822.SIZE %" PRIu64, r->size); break;
-	case FETCH_ENVELOPE: buf_putf(out, "ENVELOPE %.*s", SLICE_FMT(it->octets)); break;
-	case FETCH_BODY: buf_putf(out, "BODY %.*s", SLICE_FMT(it->octets)); break;
-	case FETCH_BODYSTRUCTURE: buf_putf(out, "BODYSTRUCTURE %.*s", SLICE_FMT(it->octets)); break;
+	case FETCH_SIZE: put_field("RFC822.SIZE ", r->size, out); break;
+	case FETCH_ENVELOPE:
+	case FETCH_BODY:
+	case FETCH_BODYSTRUCTURE:
+		buf_put(out, it->label);
+		buf_putc(out, ' ');
+		buf_put(out, it->octets);
+		break;
 	case FETCH_SECTION:
 	case FETCH_BINARY: tell_octets(f, it, out); break;
 	case FETCH_BINARY_SIZE: buf_putf(out, "%.*s %zu", SLICE_FMT(it->label), it->octets.n); break;
@@ -299,7 +309,8 @@ static bool fetch_step(struct imap *s, void *job, struct buf *out)
 			continue;
 		opened += f->has_body;
 		f->item = 0;
-		buf_putf(out, "* %" PRIu32 " FETCH (", f->seq);
+		put_field("* ", f->seq, out);
+		buf_puts(out, " FETCH (");
 	}
 	imap_sync_after(s, out);
 	if (f->lost > 0)

@@ -34,6 +34,7 @@ struct fetch_item *fetch_add(struct fetch_items *items, enum fetch_kind kind, st
 
 	memset(it, 0, sizeof *it);
 	it->kind = kind;
+	it->label = kind == FETCH_ENVELOPE ? SLICE("ENVELOPE") : kind == FETCH_BODY ? SLICE("BODY") : SLICE("BODYSTRUCTURE");
 	it->numbers = SLICE("");
 	return it;
 }

@@ -66,6 +66,7 @@ void imap_put_capabilities(const struct settings *set, struct buf *out);      /*
 void imap_put_mailbox(struct slice utf8, struct buf *out);            /* as an astring in modified UTF-7 */
 void imap_put_flags(const struct imap *s, uint32_t seq, struct buf *out);     /* "FLAGS (...)" */
 void imap_put_changed(const struct imap *s, uint32_t seq, bool with_flags, struct buf *out);   /* "* n FETCH (...)", with UID and MODSEQ where they belong */
+void imap_put_number(uint64_t v, struct buf *out);                    /* decimal; printf is too slow for a hundred thousand of them */
 void imap_put_date_time(int64_t when, struct buf *out);               /* "22-Nov-2026 00:48:07 +0000" with its quotes */
 void imap_put_flag_list(struct imap *s, struct buf *out);             /* "* FLAGS (...)" and PERMANENTFLAGS */
 /* What others changed, as untagged replies (RFC 3501 5.2, 7.4.1). */

@@ -215,6 +215,18 @@ bool imap_enable(struct imap *s, unsigned what, struct buf *out)
 	return was_off;
 }
 
+void imap_put_number(uint64_t v, struct buf *out)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	buf_put(out, slice_mem(digits + at, sizeof digits - at));
+}
+
 void imap_put_date_time(int64_t when, struct buf *out)
 {
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
