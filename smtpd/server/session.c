@@ -231,14 +231,28 @@ static size_t line_max(const struct smtp_session *s, struct slice in)
 	return s->mode == MODE_AUTH || slice_istarts(in, SLICE("AUTH ")) ? LIMIT_AUTH_LINE : LIMIT_SMTP_LINE;
 }
 
+/* What is left of a line that is too long; nothing of it is kept. */
+static enum smtp_want skip_line(struct smtp_session *s, struct slice in, size_t *used_out, struct buf *out)
+{
+	const char *lf = memchr(in.p, '\n', in.n);
+
+	*used_out = lf == NULL ? in.n : (size_t)(lf - in.p) + 1;
+	s->skipped += *used_out;
+	s->mode = lf == NULL ? MODE_SKIP : MODE_COMMAND;
+	if (lf == NULL && s->skipped > SKIP_MAX)
+		return smtp_bye(s, out, "421 4.5.2 %s A line without end, closing", s->env.s->myhostname);
+	return SMTP_INPUT;
+}
+
 static enum smtp_want line_too_long(struct smtp_session *s, struct slice in, size_t *used_out, struct buf *out)
 {
-	size_t max = line_max(s, in);
+	enum smtp_want want = smtp_bad(s, out, "500 5.5.2 line longer than %zu bytes", line_max(s, in));
 
+	s->skipped = 0;
+	if (want == SMTP_INPUT)
+		return skip_line(s, in, used_out, out);
 	*used_out = in.n;
-	s->skipped = in.n;
-	s->mode = MODE_SKIP;
-	return smtp_bad(s, out, "500 5.5.2 line longer than %zu bytes", max);
+	return want;
 }
 
 /* A line that no rule of ours can read: told once, thrown away whole. */
@@ -283,19 +297,6 @@ static enum smtp_want take_line(struct smtp_session *s, struct slice in, size_t 
 		return line_bad(s, in, used_out, out);
 	}
 	return line_too_long(s, in, used_out, out);
-}
-
-static enum smtp_want skip_line(struct smtp_session *s, struct slice in, size_t *used_out, struct buf *out)
-{
-	const char *lf = memchr(in.p, '\n', in.n);
-
-	*used_out = lf == NULL ? in.n : (size_t)(lf - in.p) + 1;
-	s->skipped += *used_out;
-	if (lf != NULL)
-		s->mode = MODE_COMMAND;
-	else if (s->skipped > SKIP_MAX)
-		return smtp_bye(s, out, "421 4.5.2 %s A line without end, closing", s->env.s->myhostname);
-	return SMTP_INPUT;
 }
 
 static enum smtp_want step(struct smtp_session *s, struct slice in, size_t *used_out, struct buf *out)
