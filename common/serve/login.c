@@ -428,7 +428,7 @@ static void on_decide(void *ctx)
 	struct front *f = ctx;
 
 	f->decided = true;
-	if (f->next_generation) {
+	if (f->next_generation && !proc_is_stopping(f->p)) {
 		front_retire_if_empty(f);
 		return;
 	}

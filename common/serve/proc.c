@@ -40,7 +40,7 @@ struct proc {
 	struct list_node links;                                       /* not delivered yet */
 	struct loop_task deliver;
 	struct loop_timer tidy;
-	bool ready, retire_due, retired;
+	bool ready, retire_due, stopping;                             /* retire_due: to be told */
 	pid_t pid;
 };
 
@@ -64,6 +64,11 @@ unsigned proc_generation(const struct proc *p)
 	return p->generation;
 }
 
+bool proc_is_stopping(const struct proc *p)
+{
+	return p->stopping;
+}
+
 size_t proc_sockets(const struct proc *p, const struct proc_socket **socks_out)
 {
 	*socks_out = p->sockets;
@@ -85,11 +90,12 @@ void proc_ctl_link(struct chan *c, const char *role, unsigned index, int fd)
 	chan_send(c, &m);
 }
 
-void proc_ctl_retire(struct chan *c)
+void proc_ctl_retire(struct chan *c, bool stopping)
 {
 	struct msg m;
 
 	msg_init(&m, PROC_CTL_RETIRE);
+	msg_put_u32(&m, stopping);
 	chan_send(c, &m);
 }
 
@@ -108,18 +114,19 @@ static void proc_deliver(void *ctx)
 			close(k->fd);
 		free(k);
 	}
-	if (!p->retire_due || p->retired || p->events == NULL)
+	if (!p->retire_due || p->events == NULL)
 		return;
-	p->retired = true;
+	p->retire_due = false;
 	if (p->events->on_retire != NULL)
 		p->events->on_retire(p->ctx);
 	else
 		loop_stop(p->loop);
 }
 
-static void proc_retire(struct proc *p)
+static void proc_retire(struct proc *p, bool stopping)
 {
 	p->retire_due = true;
+	p->stopping = p->stopping || stopping;
 	loop_task_queue(p->loop, &p->deliver, proc_deliver, p);
 }
 
@@ -147,7 +154,7 @@ static void proc_on_msg(void *ctx, struct msg *m)
 	if (m->type == PROC_CTL_LINK)
 		proc_take_link(p, m);
 	else if (m->type == PROC_CTL_RETIRE)
-		proc_retire(p);
+		proc_retire(p, msg_get_u32(m) != 0);
 }
 
 /* Without a supervisor nobody reloads, restarts or stops us: finish. */
@@ -156,13 +163,13 @@ static void proc_on_ctl_close(void *ctx)
 	struct proc *p = ctx;
 
 	chan_free(&p->ctl);
-	proc_retire(p);
+	proc_retire(p, true);
 }
 
 static void proc_on_sigterm(void *ctx, int signo)
 {
 	(void)signo;
-	proc_retire(ctx);
+	proc_retire(ctx, false);
 }
 
 void proc_start(struct proc *p, const struct proc_events *ev, void *ctx)

@@ -402,8 +402,8 @@ static void super_retire_all(struct super *s)
 	LIST_EACH(node, &s->children) {
 		struct super_child *c = LIST_OF(node, struct super_child, node);
 
-		if (c->ctl != NULL && !c->retiring)
-			proc_ctl_retire(c->ctl);
+		if (c->ctl != NULL && (!c->retiring || s->stopping))
+			proc_ctl_retire(c->ctl, s->stopping);
 		c->retiring = true;
 	}
 }

@@ -73,9 +73,12 @@ struct proc_events {
 	   role and index stays good until its channel's on_close: after a reload, the fronts that retire are linked to the new processes too, so two
 	   processes `front` 0 may be there at once. Keep each link until its end, never replace by index. */
 	void (*on_link)(void *ctx, const char *role, unsigned index, int fd);
-	/* Finish what you hold, take nothing new, then call loop_stop(). */
+	/* Finish what you hold, take nothing new, then call loop_stop(). After a reload there is no hurry (sessions end in their own time); where
+	   the daemon stops, proc_is_stopping(), the process is killed after 10 s. Called again where a stop follows a reload. */
 	void (*on_retire)(void *ctx);
 };
+bool proc_is_stopping(const struct proc *p);
+
 /* Registers the events; earlier links are delivered from the loop. Call before proc_ready(). */
 void proc_start(struct proc *p, const struct proc_events *ev, void *ctx);
 void proc_ready(struct proc *p);                                      /* tells the supervisor; call after sandbox_enter() */

@@ -93,7 +93,7 @@ static void worker_run(struct proc *p)
 	chan_free(&w.front);
 }
 
-struct front { struct proc *p; struct loop_fd watch; struct chan *worker; int client; };
+struct front { struct proc *p; struct loop_fd watch; struct chan *worker; int client; unsigned links; };
 
 static void front_say(struct front *f, const char *text)
 {
@@ -127,6 +127,8 @@ static void front_on_link(void *ctx, const char *role, unsigned index, int fd)
 {
 	struct front *f = ctx;
 
+	log_info("generation %u has link %u", proc_generation(f->p), ++f->links);
+
 	(void)role;
 	(void)index;
 	if (f->worker != NULL)                                        /* a daemon that holds several requests would keep the old link to its end */
@@ -139,6 +141,10 @@ static void front_on_retire(void *ctx)
 	struct front *f = ctx;
 
 	loop_fd_del(proc_loop(f->p), &f->watch);
+	if (strcmp(proc_settings(f->p)->mydomain, "lingers.test") == 0 && !proc_is_stopping(f->p)) {
+		log_info("a front lingers");                          /* as one that still has sessions */
+		return;
+	}
 	loop_stop(proc_loop(f->p));
 }
 
@@ -436,6 +442,28 @@ static void test_children_die_with_the_supervisor(void **state)
 	assert_int_equal(reap(pid), 0);
 }
 
+/* A front with sessions outlives a reload, is linked to the new worker, and goes when the daemon stops. */
+static void test_old_fronts_finish_their_sessions(void **state)
+{
+	struct who old, now;
+	pid_t pid;
+
+	(void)state;
+	write_conf("mydomain = lingers.test\n");
+	pid = start("-f");
+	old = ask_who();
+	kill(pid, SIGHUP);
+	expect_log("new settings in use");
+	expect_log("generation 0 has link 2");
+	now = ask_who();
+	assert_int_not_equal(now.front, old.front);
+	assert_true(lives(old.front));
+	kill(pid, SIGTERM);
+	assert_int_equal(reap(pid), 0);
+	assert_false(lives(old.front));
+	assert_false(file_has(log_file, "killed"));
+}
+
 static void test_only_one_at_a_time(void **state)
 {
 	pid_t pid = start("-f"), second;
@@ -594,7 +622,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_listen_addresses), cmocka_unit_test(test_systemd), cmocka_unit_test_setup(test_life, setup),
-		cmocka_unit_test_setup(test_children_die_with_the_supervisor, setup), cmocka_unit_test_setup(test_only_one_at_a_time, setup),
+		cmocka_unit_test_setup(test_children_die_with_the_supervisor, setup), cmocka_unit_test_setup(test_old_fronts_finish_their_sessions, setup),
+		cmocka_unit_test_setup(test_only_one_at_a_time, setup),
 		cmocka_unit_test_setup(test_background, setup), cmocka_unit_test_setup(test_failed_start_says_why, setup),
 		cmocka_unit_test_setup(test_socket_activation, setup),
 	};
