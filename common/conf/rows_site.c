@@ -11,7 +11,8 @@ static const struct conf_param rows[] = {
 	CONF_STRING(myorigin, "$mydomain",
 	    "The domain that is added to an address without one, as in mail that programs on this machine send from root."),
 	CONF_STRING(mail_owner, "posthouse",
-	    "The user that every process runs as after a start by root. A start by any other user stays with that user, and this is not read."),
+	    "The user that every process runs as after a start by root. A start by any other user stays with that user, and this is not read. "
+	    "Empty, everything stays with root: for a throwaway appliance only."),
 	CONF_STRING(config_directory, "$settings_directory",
 	    "Where maps, certificates and users.db are looked for when their names are not absolute. The default is the directory of the settings file."),
 	CONF_STRING(state_directory, PATH_STATE,

@@ -161,7 +161,7 @@ int start_directories(const struct settings *s, struct err *e)
 {
 	const struct passwd *owner = NULL;
 
-	if (geteuid() == 0 && (owner = getpwnam(s->mail_owner)) == NULL)
+	if (geteuid() == 0 && s->mail_owner[0] != '\0' && (owner = getpwnam(s->mail_owner)) == NULL)
 		return err_set(e, ERR_NOTFOUND, 0, "no user \"%s\" on this machine: make it (useradd --system %s) or change mail_owner", s->mail_owner, s->mail_owner);
 	if (start_directory(s->runtime_directory, 0755, owner, e) < 0 || start_directory(s->state_directory, 0755, owner, e) < 0
 	    || start_directory(s->mail_directory, 0700, owner, e) < 0 || start_directory(s->spool_directory, 0700, owner, e) < 0)
