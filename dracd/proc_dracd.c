@@ -1,0 +1,253 @@
+/*
+ * dracd/proc_dracd.c - the process `dracd`: core and doors in one loop, expiry by a timer, the published file by children.
+ *
+ * Runs as posthouse. May open: the directory of drac_table. Trusts: the uid of a local caller, the certificate of a TLS one, and of a version 1 or 2
+ * caller no more than that its address is in the allow file. Never sees: passwords, mail.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "dracd/core.h"
+#include "dracd/doors.h"
+#include "dracd/dracd.h"
+#include "dracd/publish.h"
+#include "io/tls.h"
+#include "serve/sandbox.h"
+
+enum { PUBLISH_PAUSE_MIN_MS = 20, PUBLISH_PAUSE_MAX_MS = 1000 };
+
+struct dracd {
+	struct loop *loop;
+	const struct settings *s;
+	struct core *core;
+	struct doors *doors;
+	struct tls_ctx *tls;
+	unsigned keys;
+	int lock_fd;
+	struct loop_timer expiry, pause;
+	pid_t publisher;                                              /* 0: none runs */
+	bool dirty;                                                   /* since the publisher was started */
+	int64_t pause_ms;                                             /* before the next one; grows while changes keep coming */
+};
+
+/*
+ * dracd.db
+ */
+
+static void publish_start(struct dracd *d)
+{
+	struct err e = ERR_INIT;
+
+	d->dirty = false;
+	d->publisher = publish_fork(core_table(d->core), d->s->drac_table, d->keys, &e);
+	if (d->publisher > 0)
+		return;
+	d->publisher = 0;
+	log_error("drac: %s", e.text);
+}
+
+static void on_pause_over(void *ctx)
+{
+	struct dracd *d = ctx;
+
+	if (d->dirty && d->publisher == 0)
+		publish_start(d);
+	else if (d->publisher == 0)
+		d->pause_ms = 0;                                          /* quiet again */
+}
+
+static void on_child(void *ctx, int signo)
+{
+	struct dracd *d = ctx;
+	int status;
+	pid_t pid;
+
+	(void)signo;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != d->publisher)
+			continue;
+		d->publisher = 0;
+		if (status != 0) {
+			log_error("drac: %s could not be written, it is tried again: is there space, may we write there?", d->s->drac_table);
+			d->dirty = true;
+			d->pause_ms = PUBLISH_PAUSE_MAX_MS;
+		} else
+			core_stats(d->core)[STAT_PUBLISHED]++;
+		d->pause_ms = d->pause_ms < PUBLISH_PAUSE_MIN_MS ? PUBLISH_PAUSE_MIN_MS : d->pause_ms * 2;
+		if (d->pause_ms > PUBLISH_PAUSE_MAX_MS)
+			d->pause_ms = PUBLISH_PAUSE_MAX_MS;
+		loop_timer_start(d->loop, &d->pause, d->pause_ms, on_pause_over, d);
+	}
+}
+
+static void arm_expiry(struct dracd *d);
+
+static void on_expiry(void *ctx)
+{
+	struct dracd *d = ctx;
+
+	core_expire(d->core, doors_now(d->loop));
+	doors_news(d->doors);
+}
+
+/* Looks again each minute at the latest, for wall clocks that are set. */
+static void arm_expiry(struct dracd *d)
+{
+	int64_t s = table_next_s(core_table(d->core), doors_now(d->loop));
+
+	if (s < 0 || s > 60)
+		s = 60;
+	loop_timer_start(d->loop, &d->expiry, s * 1000, on_expiry, d);
+}
+
+static void on_change(void *ctx)
+{
+	struct dracd *d = ctx;
+
+	arm_expiry(d);
+	if (!core_changed(d->core))
+		return;
+	d->dirty = true;
+	if (d->publisher == 0 && !loop_timer_is_running(&d->pause))
+		publish_start(d);
+}
+
+/*
+ * Start and end
+ */
+
+/* After a reload the old process may still write: it holds this lock until it has ended. */
+static void take_lock(struct dracd *d)
+{
+	char *path = NULL;
+
+	if (asprintf(&path, "%s.lock", d->s->drac_table) < 0)
+		abort();
+	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->lock_fd < 0 || (flock(d->lock_fd, LOCK_EX) != 0 && errno != EINTR))
+		log_fatal("drac: %s: %s", path, strerror(errno));
+	free(path);
+}
+
+/* What a publisher that was killed left behind. */
+static void remove_leftovers(const char *table)
+{
+	char *pattern = NULL;
+	glob_t g;
+
+	if (asprintf(&pattern, "%s.tmp.*", table) < 0)
+		abort();
+	if (glob(pattern, GLOB_NOSORT, NULL, &g) == 0) {
+		for (size_t i = 0; i < g.gl_pathc; i++)
+			unlink(g.gl_pathv[i]);
+		globfree(&g);
+	}
+	free(pattern);
+}
+
+static char *directory_of(const char *path)
+{
+	char *dir = mem_str(path);
+	char *slash = strrchr(dir, '/');
+
+	if (slash != NULL)
+		*slash = '\0';
+	return dir;
+}
+
+static void confine(const char *dir)
+{
+	const char *const reads[] = { NULL }, *const writes[] = { dir, NULL };
+	const struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = reads, .write_paths = writes };
+	struct err e = ERR_INIT;
+
+	if (sandbox_enter(&sb, &e) != 0)
+		log_fatal("dracd can't confine itself: %s", e.text);
+}
+
+static void open_core(struct dracd *d)
+{
+	struct err e = ERR_INIT;
+	size_t lost = 0;
+
+	if (publish_keys_parse(d->s->drac_ipv6_keys, &d->keys, &e) != 0 || core_new(&d->core, d->s, doors_now(d->loop), &lost, &e) != 0)
+		log_fatal("%s", e.text);
+	if (lost != 0)
+		log_warn("drac: the last %zu octets of the journal were not understood and are left out (a crash in the middle of a write?)", lost);
+	if (d->s->listen_drac_tls[0] == '\0')
+		return;
+	if (tls_server_ctx(&d->tls, d->s->tls_cert_file, d->s->tls_key_file, "sunrpc", &e) != 0)
+		log_fatal("listen_drac_tls: %s", e.text);
+}
+
+static void open_doors(struct dracd *d, struct proc *p)
+{
+	const struct proc_socket *socks;
+	size_t n = proc_sockets(p, &socks);
+
+	d->doors = doors_new(d->loop, d->core, d->tls);
+	doors_on_change(d->doors, on_change, d);
+	for (size_t i = 0; i < n; i++) {
+		if (socks[i].kind == DRACD_ON_UDP)
+			doors_udp(d->doors, socks[i].fd);
+		else
+			doors_listen(d->doors, socks[i].fd, socks[i].kind == DRACD_ON_TCP ? DOOR_TCP : socks[i].kind == DRACD_ON_LOCAL ? DOOR_LOCAL : DOOR_TLS);
+	}
+}
+
+static void on_retire(void *ctx)
+{
+	loop_stop(((struct dracd *)ctx)->loop);
+}
+
+static void finish(struct dracd *d)
+{
+	struct err e = ERR_INIT;
+
+	doors_free(&d->doors);                                            /* flushes and answers */
+	if (d->publisher > 0)
+		kill(d->publisher, SIGKILL);
+	core_expire(d->core, doors_now(d->loop));
+	if (publish_write(core_table(d->core), d->s->drac_table, d->keys, &e) != 0)
+		log_error("drac: %s", e.text);
+	remove_leftovers(d->s->drac_table);
+	core_free(&d->core);
+	tls_ctx_unref(&d->tls);
+	file_close(&d->lock_fd);
+}
+
+void dracd_run(struct proc *p)
+{
+	static const struct proc_events events = { .on_link = NULL, .on_retire = on_retire };
+	struct dracd d = { .loop = proc_loop(p), .s = proc_settings(p) };
+	char *dir = directory_of(d.s->drac_table);
+	struct err e = ERR_INIT;
+
+	if (file_mkdirs(dir, 0755, &e) != 0)
+		log_fatal("drac_table: %s", e.text);
+	take_lock(&d);
+	remove_leftovers(d.s->drac_table);
+	open_core(&d);
+	open_doors(&d, p);
+	loop_signal(d.loop, SIGCHLD, on_child, &d);
+	confine(dir);
+	free(dir);
+	proc_start(p, &events, &d);
+	doors_news(d.doors);                                              /* publishes what the journal brought */
+	log_info("drac: %zu addresses from the journal", table_count(core_table(d.core)));
+	proc_ready(p);
+	loop_run(d.loop);
+	finish(&d);
+}
