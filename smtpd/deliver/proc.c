@@ -42,11 +42,11 @@ static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct d
 
 	if (boxes_get(d->boxes, r->user, &box, e) < 0)
 		return -1;
-	if (box_deliver(box, r->folder, del, d->arena, path_out, e) == 0)
+	if (box_deliver(box, r->folder.n > 0 ? r->folder : SLICE("INBOX"), del, d->arena, path_out, e) == 0)
 		return 0;
 	/* user+folder where there is no such folder, or a name that cannot be one: INBOX. */
 	if (r->folder.n > 0 && (e->kind == ERR_NOTFOUND || e->kind == ERR_DENIED))
-		return box_deliver(box, SLICE(""), del, d->arena, path_out, e);
+		return box_deliver(box, SLICE("INBOX"), del, d->arena, path_out, e);
 	return -1;
 }
 
