@@ -163,18 +163,25 @@ static int place_draft(void *ctx, const char *name, struct err *e)
 	return draft_place(a->m, &a->d, name, e);
 }
 
-/* Takes a message that could not be made durable out again. */
-static void take_back(struct mbox *m, uint32_t uid)
+static void expunge_locked(struct mbox *m, uint32_t uid)
 {
 	struct err ignored;
 	struct txn t;
 
-	if (mbox_begin(m, &ignored) != 0)
-		return;
 	txn_init(m, &t);
 	txn_expunge(&t, uid);
 	if (mbox_commit(m, &t, NULL, &ignored) == 0 && mbox_finish_unlinks(m, &ignored) != 0) {}
 	txn_done(&t);
+}
+
+/* Takes a message that could not be made durable out again. */
+static void take_back(struct mbox *m, uint32_t uid)
+{
+	struct err ignored;
+
+	if (mbox_begin(m, &ignored) != 0)
+		return;
+	expunge_locked(m, uid);
 	mbox_end(m);
 }
 
@@ -264,9 +271,52 @@ static bool was_delivered(const struct mbox *m, uint64_t id_hash)
 	return false;
 }
 
+static bool file_is(const struct mbox *m, const char *name, struct slice octets)
+{
+	int fd = openat(m->curfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	void *map = MAP_FAILED;
+	bool same = false;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == octets.n && octets.n > 0)
+		map = mmap(NULL, octets.n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map != MAP_FAILED) {
+		same = memcmp(map, octets.p, octets.n) == 0;
+		munmap(map, octets.n);
+	}
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
+/* After a power cut log and directory may each know what the other lost, and a file may be torn: the file decides. A torn one goes. */
+static bool is_there_whole(struct mbox *m, const struct delivery *d)
+{
+	char part[80];
+	struct slice name;
+
+	if (snprintf(part, sizeof part, ".%s.", d->queue_id) >= (int)sizeof part)
+		return false;
+	for (uint32_t slot = mbox_slots(m); slot-- > 0;) {
+		char *path;
+		bool same;
+
+		if (mbox_is_gone(m, slot) || !mbox_slot_name(m, slot, &name) || slice_find(name, slice_of(part)) < 0)
+			continue;
+		path = mem_new(name.n + 1);
+		memcpy(path, name.p, name.n);
+		same = file_is(m, path, d->octets);
+		free(path);
+		if (same)
+			return true;
+		expunge_locked(m, mbox_rec(m, slot)->uid);
+	}
+	return false;
+}
+
 static int deliver_locked(struct mbox *m, const struct delivery *d, struct arrival *v, struct placing *p, bool *there_out, struct err *e)
 {
-	*there_out = d->maybe_again && was_delivered(m, v->id_hash);
+	*there_out = d->maybe_again && (d->unclean ? is_there_whole(m, d) : was_delivered(m, v->id_hash));
 	if (*there_out)
 		return 0;
 	p->link_from = d->link_from;

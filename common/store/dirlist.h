@@ -11,6 +11,7 @@ struct found {
 	struct slice name;                                            /* NUL behind it */
 	struct mname n;                                               /* slices borrow from name */
 	bool in_new;
+	bool is_torn;                                                 /* measured: not as long as its name says */
 };
 
 /* Plain files whose names can be messages, in no order; all in the arena. */

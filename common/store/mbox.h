@@ -137,6 +137,7 @@ struct delivery {
 	const char *link_from;                                        /* path of an earlier copy of the same message to hard-link, or NULL */
 	int64_t internaldate;
 	bool maybe_again;                                             /* after a crash: look whether it is there before writing */
+	bool unclean;                                                 /* and the machine went down: what is there may be torn, so the file itself decides */
 };
 /* Visible at once, durable at the next store_checkpoint(). *path_out (arena) is a file that later deliveries may link from.
    ERR_LIMIT: over quota (sys 0), or full disk. Returns 0 also when it was there already, with *path_out NULL. folder "": INBOX. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "store/dirlist.h"
 
@@ -45,8 +46,11 @@ static int measure(struct mbox *m, struct found *f, struct err *e)
 {
 	int64_t mtime;
 
+	uint64_t named = f->n.has_size ? f->n.size : UINT64_MAX;
+
 	if (message_measure(f->in_new ? m->newfd : m->curfd, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
 		return -1;
+	f->is_torn = named != f->n.file_size;
 	f->n.has_size = true;
 	f->n.has_lf = f->n.size != f->n.file_size;
 	if (!f->n.has_uid || f->n.date < 0)
@@ -69,11 +73,23 @@ static int put_name(struct mbox *m, struct found *f, struct buf *out)
 	return rc;
 }
 
+/* A deliverer died between placing the file and saying so in the log: the id in the name still tells that it was delivered (box_deliver). */
+static uint64_t hash_of_id(struct slice stem)
+{
+	ptrdiff_t first = slice_chr(stem, '.'), second;
+
+	if (first < 0)
+		return 0;
+	stem = slice_from(stem, (size_t)first + 1);
+	second = slice_chr(stem, '.');
+	return second > 0 ? hash_stable(slice_head(stem, (size_t)second)) : 0;
+}
+
 static void add(struct txn *t, const struct found *f, struct slice name)
 {
 	struct slot s = { .m = { f->n.uid, f->n.flags, f->n.keywords, t->modseq, f->n.size, f->n.date }, .state = f->n.has_lf ? SLOT_LF : 0 };
 
-	txn_add(t, &s, name, 0);
+	txn_add(t, &s, name, f->is_torn ? 0 : hash_of_id(f->n.stem));
 }
 
 /* Gives f a name with a UID of ours. 1: it has gone, or is not to be had; skip it. */

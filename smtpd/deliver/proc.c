@@ -119,7 +119,8 @@ static void fail_job(struct deliver *d, const struct qjob *job, const struct qjo
 
 static void deliver_job(struct deliver *d, const struct qjob *job, const struct qjob_rcpt *rcpts)
 {
-	struct delivery del = { .internaldate = job->arrived / CLOCK_US_PER_S, .maybe_again = (job->flags & QJOB_MAYBE_AGAIN) != 0 };
+	struct delivery del = { .internaldate = job->arrived / CLOCK_US_PER_S, .maybe_again = (job->flags & QJOB_MAYBE_AGAIN) != 0,
+		.unclean = (job->flags & QJOB_UNCLEAN) != 0 };
 	struct spool_message msg;
 	struct err e = ERR_INIT;
 

@@ -270,3 +270,24 @@ void queue_checkpoint(struct queue *q)
 	q->changed = q->local_changed = q->spool_changed = false;
 	flusher_start(q->flusher, sync_work, sync_done, q);
 }
+
+void queue_last_checkpoint(struct queue *q)
+{
+	struct err e = ERR_INIT;
+
+	if (qlog_write(q->log, &e) < 0) {
+		log_error("%s", e.text);
+		return;
+	}
+	if (!q->recovered || q->disk_failed || flusher_is_busy(q->flusher))
+		return;
+	write_dirty(q);
+	q->flush_mail = q->flush_spool = true;
+	sync_work(q);
+	if (q->mail_errno != 0 || q->spool_errno != 0 || q->log_errno != 0)
+		return;
+	qlog_checkpoint(q->log);
+	commit_dirty(q);
+	if (qlog_write(q->log, &e) < 0)
+		log_error("%s", e.text);
+}

@@ -37,7 +37,7 @@ static void send_hop(struct target *t, struct qmessage *m, size_t first, int64_t
 	struct qjob job = { .token = m->token, .id = slice_of(m->env.id), .place = m->place, .env_flags = m->env.flags, .arrived = m->env.arrived,
 		.queued = m->queued, .size = m->env.size, .sender = m->env.sender, .envid = m->env.envid, .next_hop = m->env.rcpts[first].next_hop };
 
-	job.flags = (m->maybe_again ? QJOB_MAYBE_AGAIN : 0) | (m->in_large && !m->on_disk ? QJOB_IN_LARGE : 0);
+	job.flags = (m->maybe_again ? QJOB_MAYBE_AGAIN : 0) | (m->in_large && !m->on_disk ? QJOB_IN_LARGE : 0) | (m->unclean ? QJOB_UNCLEAN : 0);
 	for (size_t i = first; i < m->env.n_rcpts; i++) {
 		const struct rcpt *r = &m->env.rcpts[i];
 

@@ -187,6 +187,7 @@ void queue_take(struct queue *q, struct seg *seg, const struct journal_place *pl
 	m->place = *place;
 	m->in_large = place->length == RECORD_HEAD + envelope_text.n && m->env.size > 0;      /* the record holds no message */
 	m->maybe_again = maybe_again;
+	m->unclean = maybe_again && q->story != NULL && qlog_story_is_unclean(q->story);
 	q->changed = true;
 	log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", m->env.id, SLICE_FMT(m->env.sender), (unsigned long long)m->env.size, m->env.n_rcpts);
 	arena_free(&scratch);

@@ -84,10 +84,8 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 static void on_retire(void *ctx)
 {
 	struct queue *q = ctx;
-	struct err e = ERR_INIT;
 
-	if (q->log != NULL && qlog_write(q->log, &e) < 0)
-		log_error("%s", e.text);
+	queue_last_checkpoint(q);
 	loop_stop(q->loop);                                           /* what is out comes again, with that said */
 }
 

@@ -198,7 +198,7 @@ struct qlog_story {
 	struct hmap *facts;
 	uint64_t checkpoint_line;
 	unsigned now_boot;                                            /* boot lines with number >= this are of the present run */
-	uint64_t lines_after;
+	unsigned n_boots;
 };
 
 static bool believed(const struct qlog_story *s, unsigned boot, uint64_t line)
@@ -253,13 +253,12 @@ struct qlog_story *qlog_parse(struct slice text, const char *boot_id)
 			continue;
 		if (slice_eqs(verb, "checkpoint")) {
 			s->checkpoint_line = number;
-			s->lines_after = 0;
 			continue;
 		}
 		if (!slice_next(&rest, ' ', &id))
 			continue;
 		if (slice_eqs(verb, "boot")) {
-			boot++;
+			s->n_boots = ++boot;
 			present = boot_id[0] != '\0' && slice_eqs(id, boot_id);
 			if (!present)
 				s->now_boot = UINT32_MAX;
@@ -267,7 +266,6 @@ struct qlog_story *qlog_parse(struct slice text, const char *boot_id)
 				s->now_boot = boot;
 			continue;
 		}
-		s->lines_after++;
 		if (slice_eqs(verb, "done"))
 			fact_of(s, id)->done_boot = boot, fact_of(s, id)->done_line = number;
 		else if (slice_eqs(verb, "moved"))
@@ -310,7 +308,7 @@ void qlog_story_free(struct qlog_story **s)
 
 bool qlog_story_is_unclean(const struct qlog_story *s)
 {
-	return s->now_boot == UINT32_MAX && s->lines_after > 0;
+	return s->now_boot == UINT32_MAX && s->n_boots > 0;
 }
 
 bool qlog_story_done(const struct qlog_story *s, const char *id)

@@ -41,7 +41,7 @@ int qlog_rewrite_end(struct qlog *q, struct err *e) WARN_UNUSED;
 struct qlog_story;                                                    /* what is known of all ids */
 int qlog_read(struct qlog_story **s_out, const char *spool_directory, const char *boot_id, struct err *e) WARN_UNUSED;   /* no file: an empty story */
 void qlog_story_free(struct qlog_story **s);
-bool qlog_story_is_unclean(const struct qlog_story *s);               /* the machine went down since the last checkpoint */
+bool qlog_story_is_unclean(const struct qlog_story *s);               /* another run of the machine: whatever was not flushed may be gone */
 bool qlog_story_done(const struct qlog_story *s, const char *id);
 bool qlog_story_moved(const struct qlog_story *s, const char *id);
 bool qlog_story_rcpt(const struct qlog_story *s, const char *id, struct slice address);

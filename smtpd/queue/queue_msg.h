@@ -43,7 +43,8 @@ void qmsg_put_accepted(struct qbatch *b, const struct journal_place *place, stru
 bool qmsg_get_accepted(struct msg *m, struct journal_place *place_out, struct slice *envelope_text_out);   /* text empty: read it from the journal */
 
 /* ---- jobs ---- */
-enum { QJOB_MAYBE_AGAIN = 1, QJOB_IN_LARGE = 2 };                     /* was perhaps done before a crash; the message is in spool/large */
+/* Was perhaps done before a crash; the message is in spool/large; and the machine went down in that crash. */
+enum { QJOB_MAYBE_AGAIN = 1, QJOB_IN_LARGE = 2, QJOB_UNCLEAN = 4 };
 #define QJOB_RCPTS 100
 
 struct qjob_rcpt {

@@ -50,6 +50,7 @@ static void on_deferred(void *ctx, struct slice text, const char *id)
 	}
 	m->on_disk = true;
 	m->maybe_again = true;
+	m->unclean = qlog_story_is_unclean(q->story);
 	m->expanded = is_expanded(&m->env);
 	for (size_t i = 0; i < m->env.n_rcpts; i++) {
 		if (qlog_story_rcpt(q->story, id, m->env.rcpts[i].address) && m->env.rcpts[i].state != RCPT_DONE) {

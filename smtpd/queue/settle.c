@@ -50,7 +50,7 @@ static void rcpt_done(struct queue *q, struct qmessage *m, size_t i)
 	struct rcpt *r = &m->env.rcpts[i];
 
 	r->state = RCPT_DONE;
-	if (m->env.n_rcpts > 1 && !m->run[i].noted) {
+	if ((m->env.n_rcpts > 1 || r->next_hop.n > 0) && !m->run[i].noted) {   /* of a lone mailbox "done" says it */
 		qlog_rcpt(q->log, m->env.id, r->next_hop.n > 0, r->address);
 		m->run[i].noted = true;
 	}

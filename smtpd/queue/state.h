@@ -45,7 +45,7 @@ struct qmessage {
 	struct journal_place place;
 	bool in_large;                                                /* spool/large/ID.eml exists */
 	bool on_disk;                                                 /* in spool/deferred */
-	bool expanded, maybe_again, removed, reporting;
+	bool expanded, maybe_again, unclean, removed, reporting;       /* unclean: maybe again, and the machine went down */
 	unsigned n_out;
 	int64_t queued;                                               /* microseconds since 1970 */
 	struct loop_timer due;
@@ -149,6 +149,7 @@ void queue_settled(struct queue *q, struct qmessage *m);              /* every r
 void queue_checkpoint(struct queue *q);                               /* starts one if there is something to do */
 void queue_gone(struct queue *q, const char *id, bool large, bool deferred);
 bool queue_rewrite_log(struct queue *q);
+void queue_last_checkpoint(struct queue *q);                          /* at an orderly end: waits for the disk, releases nothing */
 
 /* recover.c */
 void queue_recover(struct queue *q);
