@@ -8,6 +8,7 @@
 #include "admin/commands.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
+#include "server/policy.h"
 
 static int print_buf(struct buf *b)
 {
@@ -83,6 +84,8 @@ static int run_check(const struct command_env *env)
 	buf_init(&warnings, BUF_UNBOUNDED);
 	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s", e.text);
+	else if (policy_lint(s, &warnings, &e) < 0)
+		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
 	else
 		printf("%s%s: fine\n", buf_str(&warnings), env->settings_path);
 	conf_free(&s);
@@ -93,7 +96,7 @@ static int run_check(const struct command_env *env)
 static const struct command rows[] = {
 	{ "conf", run_conf, "[-n | NAME ...]", "Prints all settings with their values, with -n those that differ from the default, or the named ones.", true },
 	{ "conf explain", run_conf_explain, "NAME", "Says what a setting means, its default, its bounds and its value now.", true },
-	{ "check", run_check, "", "Reads the settings and says what is wrong, with file and line. Run it before a reload; the daemons do it themselves too.", false },
+	{ "check", run_check, "", "Reads the settings and the maps of smtpd and says what is wrong, with file and line; also whether strangers could relay. Run it before a reload; the daemons do it themselves too.", false },
 };
 
 const struct command_table cmd_conf_table = { "Settings", rows, sizeof(rows) / sizeof(rows[0]) };

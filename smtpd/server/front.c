@@ -80,7 +80,7 @@ static void take_in(struct smtp_front *f, int fd, const struct net_addr *peer, c
 		log_warn("%s: refused connect from unknown[%s]: %u connections are open already (smtpd_connection_limit)", listener->name, net_addr_text(peer, text), f->n_conns);
 		turn_away(f, fd, listener, "421 4.3.2 Too many connections, please come again");
 	} else if (!inside && peer->len != 0 && !admit(f, peer)) {
-		log_warn("warning: Connection concurrency limit exceeded: %u from unknown[%s] for service %s", f->s->smtpd_client_connection_limit, net_addr_text(peer, text),
+		log_warn("Connection concurrency limit exceeded: %u from unknown[%s] for service %s", f->s->smtpd_client_connection_limit, net_addr_text(peer, text),
 		    listener->name);
 		turn_away(f, fd, listener, "421 4.7.0 Error: too many connections from your address");
 	} else {

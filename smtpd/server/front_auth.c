@@ -52,7 +52,7 @@ static void on_auth(void *ctx, const struct auth_answer *a)
 	if (a->result != AUTH_MORE)
 		sc->auth = NULL;
 	if (a->result != AUTH_MORE && a->result != AUTH_OK)
-		log_warn("warning: " SC_WHO ": SASL %.*s authentication failed: %s, sasl_username=%.*s", SC_WHO_ARGS(sc),
+		log_warn("" SC_WHO ": SASL %.*s authentication failed: %s, sasl_username=%.*s", SC_WHO_ARGS(sc),
 		    SLICE_FMT(a->method.n > 0 ? a->method : smtp_session_ask(sc->session)->mechanism), reason(a), SLICE_FMT(a->user));
 	smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .auth = a });
 }

@@ -36,7 +36,7 @@ static const char *spool_refusal(struct smtp_conn *sc, bool *close_out)
 	case ENTRY_NO_SEGMENT:
 		return "451 4.3.0 The queue is not ready, try again in a minute";
 	case ENTRY_NO_SPACE:
-		log_warn("warning: %s", why);
+		log_warn("%s", why);
 		return "452 4.3.1 Insufficient system storage, try again later";
 	case ENTRY_BROKEN:
 		log_error("%s", why);
@@ -136,7 +136,7 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 	if (sc->drac == RELAY_DRAC_DOWN && !f->s->drac_match_sender)
 		sc->drac = policy_read_drac_table(f->policy, &sc->peer, loop_wall_us(f->l) / CLOCK_US_PER_S, sc->verdicts);
 	if (sc->drac == RELAY_DRAC_DOWN)
-		log_warn("warning: dracd did not answer for " SC_WHO ": %s", SC_WHO_ARGS(sc), g->text == NULL ? "" : g->text);
+		log_warn("dracd did not answer for " SC_WHO ": %s", SC_WHO_ARGS(sc), g->text == NULL ? "" : g->text);
 	sc->state = SC_DIALOGUE;
 	smtp_front_want_rcpt(sc);
 }

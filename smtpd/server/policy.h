@@ -79,5 +79,7 @@ int policy_header_from(struct policy *p, struct slice header, struct slice login
 
 /* -1 where the settings and maps relay for strangers, with the line to blame in *e (server/enumerate.c). */
 int policy_is_closed(struct policy *p, struct err *e) WARN_UNUSED;
+/* posthouse check: policy_is_closed(), broken values of the access map (-1 for either), and notes on aliases and virtual users, a line each. */
+int policy_lint(const struct settings *s, struct buf *notes, struct err *e) WARN_UNUSED;
 
 #endif
