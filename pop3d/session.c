@@ -95,6 +95,8 @@ static void *session_open(const struct session_env *env, const struct session_st
 	if (rival != NULL) {
 		buf_putf(out, "-ERR [IN-USE] Another POP3 session has this mailbox open and was active %" PRId64 " s ago; try again in a minute\r\n",
 		    env->wall_s() - rival->active_at);
+		log_info("mailbox in use: user=<%.*s>, session=<%.*s> refused, the other one is %s", SLICE_FMT(st->user), SLICE_FMT(st->session_id),
+		    buf_str(&rival->who));
 		mbox_close(&m);
 		return NULL;
 	}

@@ -229,8 +229,16 @@ static bool one_step(struct sconn *sc)
 	return heed(sc, want);
 }
 
+/* A flush for nothing would come back as on_drained, and that as a flush, without end. */
+static void flush_if_more(struct sconn *sc, size_t unsent_before)
+{
+	if (conn_unsent(sc->c) > unsent_before)
+		conn_flush(sc->c);
+}
+
 static void drive(struct sconn *sc)
 {
+	size_t before = conn_unsent(sc->c);
 	bool again = false;
 	unsigned n;
 
@@ -250,7 +258,7 @@ static void drive(struct sconn *sc)
 		say_bye(sc, sc->ss->end_why);
 		return;
 	}
-	conn_flush(sc->c);
+	flush_if_more(sc, before);
 	if (conn_unsent(sc->c) < OUT_HIGH && (sc->more || (again && n >= COMMANDS_PER_TURN)))
 		loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
 }
@@ -282,10 +290,12 @@ static const struct conn_ops sconn_ops = { .on_input = on_input, .on_drained = o
 
 static void tell(struct sconn *sc)
 {
+	size_t before = conn_unsent(sc->c);
+
 	if (sc->s == NULL || sc->more || conn_unsent(sc->c) >= OUT_HIGH)
 		return;                                               /* it looks itself when its command is done */
 	if (heed(sc, sc->ss->proto->changed(sc->s, conn_out(sc->c)))) {
-		conn_flush(sc->c);
+		flush_if_more(sc, before);
 		if (sc->more)
 			loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
 	}
@@ -425,10 +435,12 @@ static void start(struct sess *ss, const struct session_card *card, int fd)
 	keep_limit(ss, card->parked_others);
 	sc = sconn_new(ss, card, fd);
 	sc->s = ss->proto->open(&ss->env, &st, conn_out(sc->c));
-	if (sc->s == NULL)
+	if (sc->s == NULL) {
 		finish(sc, "refused");
-	else
-		drive(sc);
+		return;
+	}
+	conn_flush(sc->c);
+	drive(sc);
 }
 
 static void refuse(struct sess *ss, struct session_card *card, int fd)

@@ -202,7 +202,7 @@ int folder_init(struct mbox *m, struct err *e)
 {
 	int rc = 0;
 
-	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0 || !is_empty_dir(m->curfd) || faccessat(m->dirfd, "dovecot-uidlist", F_OK, 0) == 0 ||
+	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0 || !is_empty_dir(m->curfd) || !is_empty_dir(m->newfd) || faccessat(m->dirfd, "dovecot-uidlist", F_OK, 0) == 0 ||
 	    faccessat(m->dirfd, "courierimapuiddb", F_OK, 0) == 0)
 		return 0;
 	m->uidvalidity = box_next_uidvalidity(m->box);
