@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,21 +15,25 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/mem.h"
 #include "base/num.h"
 
 #define FILE_MAGIC "PHCACHE1"
 #define ENTRY_MAGIC 0x31454350u
 #define HEAD (20 + 4 * SCACHE_TEXTS)
 #define FIRST_READ 4096
+#define WINDOW 32768                                                  /* read at once where the entries are asked for one after the other */
 
 void scache_init(struct scache *c)
 {
-	c->fd = -1;
+	*c = (struct scache){ .fd = -1 };
 }
 
 void scache_close(struct scache *c)
 {
 	file_close(&c->fd);
+	free(c->window);
+	scache_init(c);
 }
 
 static int cache_open(struct scache *c, int dirfd, bool create)
@@ -133,19 +138,51 @@ int scache_parse(struct slice in, uint32_t uidvalidity, uint32_t uid, struct sli
 	return 0;
 }
 
+/* What the window has from `at` on. */
+static struct slice window_from(const struct scache *c, uint64_t at)
+{
+	if (c->window == NULL || at < c->window_at || at >= c->window_at + c->window_len)
+		return SLICE_NONE;
+	return slice_from(slice_mem(c->window, c->window_len), (size_t)(at - c->window_at));
+}
+
+static struct slice window_fill(struct scache *c, uint64_t at, size_t n)
+{
+	ssize_t got;
+
+	if (c->window == NULL)
+		c->window = mem_new(WINDOW);
+	got = pread(c->fd, c->window, n, (off_t)at);
+	c->window_at = at;
+	c->window_len = got < 0 ? 0 : (size_t)got;
+	return window_from(c, at);
+}
+
+/* The octets of the entry at `at`, in the arena; empty: there is none. Entries never change, so the window is never too old, only too short. */
+static struct slice read_entry(struct scache *c, uint64_t at, struct arena *a)
+{
+	struct slice in = window_from(c, at);
+	size_t total = scache_entry_len(in);
+	ssize_t got;
+	char *p;
+
+	if (total == 0 || total > in.n) {
+		in = window_fill(c, at, at == c->next_at ? WINDOW : FIRST_READ);
+		total = scache_entry_len(in);
+	}
+	if (total == 0)
+		return SLICE_NONE;
+	c->next_at = at + total;
+	if (total <= in.n)
+		return arena_dup(a, slice_head(in, total));
+	p = arena_alloc(a, total);
+	got = pread(c->fd, p, total, (off_t)at);
+	return got < 0 ? SLICE_NONE : slice_mem(p, (size_t)got);
+}
+
 static int get_once(struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
 {
-	char *p = arena_alloc(a, FIRST_READ);
-	ssize_t got = pread(c->fd, p, FIRST_READ, (off_t)at);
-	size_t total;
-
-	if (got < 0 || (total = scache_entry_len(slice_mem(p, (size_t)got))) == 0)
-		return -1;
-	if (total > FIRST_READ) {
-		p = arena_alloc(a, total);
-		got = pread(c->fd, p, total, (off_t)at);
-	}
-	return got < 0 ? -1 : scache_parse(slice_mem(p, (size_t)got), uidvalidity, uid, texts_out);
+	return scache_parse(read_entry(c, at, a), uidvalidity, uid, texts_out);
 }
 
 int scache_get(struct scache *c, int dirfd, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])

@@ -17,7 +17,12 @@
 #define SCACHE_TEXTS 5                                                /* enum mcache, and a preview */
 #define SCACHE_ENTRY_MAX (4u << 20)
 
-struct scache { int fd; };
+struct scache {
+	int fd;
+	char *window;                                                 /* what was read ahead: FETCH walks the entries in their order */
+	uint64_t window_at, next_at;                                  /* where it lies; where the entry behind the last one begins */
+	size_t window_len;
+};
 
 void scache_init(struct scache *c);
 void scache_close(struct scache *c);

@@ -160,6 +160,7 @@ bool mcache_has_header(struct slice name)
 		"Date", "From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Subject", "Message-ID", "In-Reply-To", "References", "Newsgroups",
 		"Content-Type", "Content-Transfer-Encoding", "MIME-Version", "Priority", "X-Priority", "Importance", "X-MSMail-Priority", "X-Label",
 		"List-Id", "List-Post", "List-Unsubscribe", "Disposition-Notification-To", "Followup-To", "X-Message-Flag", "Auto-Submitted",
+		"Received", "Content-Description", "Lines", "List-Subscribe", "X-Original-To", "Delivered-To",
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
