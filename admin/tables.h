@@ -9,6 +9,7 @@
 extern const struct command_table cmd_conf_table;                     /* admin/cmd_conf.c */
 extern const struct command_table cmd_user_table;                     /* admin/cmd_user.c */
 extern const struct command_table cmd_explain_table;                  /* admin/cmd_explain.c */
+extern const struct command_table cmd_store_table;                    /* admin/cmd_store.c */
 extern const struct command_table cmd_manual_table;                   /* admin/cmd_manual.c */
 
 #endif
