@@ -410,7 +410,7 @@ int box_open(struct box **b_out, const char *dir, bool create, const struct box_
 	if (create && file_mkdirs(dir, 0700, e) != 0)
 		return -1;
 	b = mem_new(sizeof *b);
-	b->notify_fd = b->notify_dir = -1;
+	notifier_init(&b->notifier);
 	b->dir = absolute(dir);
 	b->hostname = plain_host(opt->hostname);
 	b->special = mem_str(opt->special_folders == NULL ? "" : opt->special_folders);
@@ -443,8 +443,7 @@ void box_close(struct box **bp)
 		mbox_close(&m);
 	}
 	quota_close(b);
-	file_close(&b->notify_fd);
-	file_close(&b->notify_dir);
+	notifier_close(&b->notifier);
 	file_close(&b->dirfd);
 	free(b->dir);
 	free(b->hostname);

@@ -13,6 +13,7 @@
 
 #include "store/mbox.h"
 #include "store/name.h"
+#include "store/notifier.h"
 #include "store/scache.h"
 #include "store/sindex.h"
 #include "store/slog.h"
@@ -42,7 +43,8 @@ struct event { uint32_t slot; bool expunged; const struct view *origin; };
 
 struct box {
 	char *dir;                                                    /* absolute */
-	int dirfd, notify_fd, notify_dir;
+	int dirfd;
+	struct notifier notifier;
 	struct mbox *folders;                                         /* open ones */
 	char *hostname;
 	char *special;                                                /* "Drafts Sent ..." */
