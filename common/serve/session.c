@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -584,9 +585,12 @@ void session_proc_run(const struct session_boot *boot)
 {
 	struct sess ss = { .s = boot->s, .proto = boot->proto, .box_dir = boot->box_dir, .user = boot->user };
 	struct err e = ERR_INIT;
+	char name[16];
 
 	if (!proc_tie_to_parent(boot->parent_pid))
 		_exit(1);
+	snprintf(name, sizeof(name), "%sd:session", boot->proto->name);
+	prctl(PR_SET_NAME, name);
 	drop_inherited(boot->fd);
 	ss.l = loop_new();
 	ss.env = (struct session_env){ .s = boot->s, .wall_s = clock_wall_s, .shared = &ss.shared };
