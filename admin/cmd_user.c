@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/num.h"
 #include "conf/conf.h"
+#include "drac/drac_call.h"
 
 struct options {
 	bool password_stdin, has_quota;
@@ -120,6 +121,20 @@ static int get_password(bool from_stdin, char *line, size_t size)
 	return rc;
 }
 
+/* Who had the old password may have grants; they end with it. The change itself is done, so trouble here is told and no more. */
+static void end_grants(const struct settings *s, struct slice name)
+{
+	struct err e = ERR_INIT;
+	unsigned n = 0;
+
+	if (!s->drac)
+		return;
+	if (drac_revoke_user(s->drac_socket, name, &n, &e) != 0)
+		command_fail(EX_TEMPFAIL, "done, but the user's DRAC entries stay until they expire: %s", e.text);
+	else if (n != 0)
+		printf("%u DRAC entries of %.*s ended\n", n, SLICE_FMT(name));
+}
+
 /* Hashes before the lock is taken: it is slow, and two commands may run at once. */
 static int change(const struct command_env *env, const struct options *o, bool must_be_new, struct arena *a)
 {
@@ -150,8 +165,11 @@ static int change(const struct command_env *env, const struct options *o, bool m
 	}
 	if (o->has_quota)
 		u.quota_storage = o->quota_storage;
-	if (rc >= 0 && users_edit_put(x, &u, &e) == 0 && users_edit_commit(&x, &e) == 0)
+	if (rc >= 0 && users_edit_put(x, &u, &e) == 0 && users_edit_commit(&x, &e) == 0) {
+		if (!must_be_new)
+			end_grants(env->s, u.name);
 		return EX_OK;
+	}
 	users_edit_drop(&x);
 	return fail_err(&e);
 }
@@ -190,6 +208,8 @@ static int run_del(const struct command_env *env)
 		rc = canonical(env->s, o.name, a, &name);
 	if (rc == 0 && users_delete(env->s->users_db, name, &e) != 0)
 		rc = fail_err(&e);
+	else if (rc == 0)
+		end_grants(env->s, name);
 	arena_free(&a);
 	return rc;
 }

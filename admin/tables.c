@@ -8,6 +8,7 @@ const struct command_table *const command_tables[] = {
 	&cmd_user_table,
 	&cmd_explain_table,
 	&cmd_store_table,
+	&cmd_drac_table,
 	&cmd_manual_table,
 	NULL,
 };

@@ -6,6 +6,8 @@
  */
 #include "dracd/dracd.h"
 
+#include "dracd/core.h"
+
 static unsigned one(const struct settings *s)
 {
 	(void)s;
@@ -40,4 +42,5 @@ const struct daemon_table dracd_table = {
 	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.check = core_check,
 };

@@ -429,7 +429,16 @@ static void super_log_warnings(const struct buf *warnings)
 
 static int super_load(struct super *s, struct settings **out, struct buf *warnings, struct err *e)
 {
-	return conf_load(out, s->options.settings_file, s->options.overrides, warnings, e);
+	struct settings *fresh = NULL;
+
+	if (conf_load(&fresh, s->options.settings_file, s->options.overrides, warnings, e) < 0)
+		return -1;
+	if (s->t->check != NULL && s->t->check(fresh, e) < 0) {
+		conf_free(&fresh);
+		return -1;
+	}
+	*out = fresh;
+	return 0;
 }
 
 /* All that can fail comes first and touches nothing that is in use. */

@@ -52,6 +52,8 @@ struct daemon_table {
 	size_t n_listeners;
 	const struct proc_row *rows;
 	size_t n_rows;
+	/* The daemon's own files that settings name; before start, at -T and at reload, which it refuses with -1. NULL: none to check. */
+	int (*check)(const struct settings *s, struct err *e);
 };
 
 /* The whole of a daemon's main(): options (-C file, -f foreground, -T test settings, -o name=value), settings, sockets, children, until the end.
