@@ -232,7 +232,7 @@ static const struct proc_row rows[] = {
 	{ "front", "testd", one, PROC_AS_POSTHOUSE, true, "worker", front_run },
 	{ "worker", "worker", one, PROC_AS_POSTHOUSE, false, "", worker_run },
 };
-static const struct daemon_table table = { "testd", listeners, 1, rows, 2 };
+static const struct daemon_table table = { .name = "testd", .listeners = listeners, .n_listeners = 1, .rows = rows, .n_rows = 2 };
 
 /*
  * The test's side
