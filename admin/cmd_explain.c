@@ -35,6 +35,7 @@ struct explain {
 	struct slice name, voucher;
 	enum relay_drac drac;
 	struct path from, to;
+	bool waiting;                                                 /* an answer may come before anybody waits for it */
 };
 
 static int read_options(const struct command_env *env, struct options *o)
@@ -78,13 +79,26 @@ static int read_path(struct explain *x, const char *text, struct path *out)
 
 /* ---- what must be asked ---- */
 
+static void wait_for_answer(struct explain *x)
+{
+	x->waiting = true;
+	loop_run(x->loop);
+	x->waiting = false;
+}
+
+static void answered(struct explain *x)
+{
+	if (x->waiting)
+		loop_stop(x->loop);
+}
+
 static void on_name(void *ctx, enum relay_name state, struct slice name)
 {
 	struct explain *x = ctx;
 
 	x->name_state = state;
 	x->name = arena_dup(x->a, name);
-	loop_stop(x->loop);
+	answered(x);
 }
 
 static void find_name(struct explain *x, const struct options *o, const struct net_addr *addr)
@@ -95,7 +109,7 @@ static void find_name(struct explain *x, const struct options *o, const struct n
 		return;
 	}
 	if (names_client(x->names, addr, DNS_MS, on_name, x) != NULL)
-		loop_run(x->loop);
+		wait_for_answer(x);
 }
 
 static void on_domain(void *ctx, enum names_domain state)
@@ -103,7 +117,7 @@ static void on_domain(void *ctx, enum names_domain state)
 	struct explain *x = ctx;
 
 	x->domain_state = state;
-	loop_stop(x->loop);
+	answered(x);
 }
 
 static void ask_dns(struct explain *x)
@@ -114,7 +128,7 @@ static void ask_dns(struct explain *x)
 	if (!policy_wants_dns(x->policy, &x->client, &x->sender))
 		return;
 	if (names_domain(x->names, x->from.domain, DNS_MS, on_domain, x) != NULL)
-		loop_run(x->loop);
+		wait_for_answer(x);
 	x->sender.dns = dns[x->domain_state];
 	buf_putf(&x->steps, "sender's domain %.*s: %s\n", SLICE_FMT(x->from.domain), words[x->domain_state]);
 }
@@ -130,7 +144,7 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 		buf_putf(&x->steps, "DRAC: a live grant by %.*s\n", SLICE_FMT(g->users[i].n > 0 ? g->users[i] : SLICE("a client of version 1 or 2")));
 	if (g->n_users == 0)
 		buf_putf(&x->steps, "DRAC: %s\n", g->verdict == DRAC_UNREACHABLE ? "dracd does not answer" : "no live grant for this address");
-	loop_stop(x->loop);
+	answered(x);
 }
 
 static void ask_drac(struct explain *x)
@@ -138,7 +152,7 @@ static void ask_drac(struct explain *x)
 	struct drac_client *d = drac_client_new(x->loop, x->s->drac_socket);
 
 	drac_query(d, &x->client.addr, DRAC_MS, on_drac, x);
-	loop_run(x->loop);
+	wait_for_answer(x);
 	drac_client_free(&d);
 }
 
