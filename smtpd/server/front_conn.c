@@ -293,10 +293,12 @@ static void on_greet_time(void *ctx)
 	struct smtp_conn *sc = ctx;
 
 	new_session(sc);
-	if ((sc->listener->flags & LISTENER_TLS_AT_ONCE) != 0)
+	if ((sc->listener->flags & LISTENER_TLS_AT_ONCE) != 0) {
+		conn_resume(sc->c);
 		start_tls(sc);
-	else
-		greet(sc);
+		return;
+	}
+	greet(sc);
 }
 
 /* The name is known, or time is up: everything the maps say of this client is looked up now, once. */
@@ -337,6 +339,8 @@ void smtp_conn_start(struct smtp_front *f, int fd, const struct net_addr *peer, 
 	(void)net_addr_text(peer, sc->peer_text);
 	sc->c = conn_new(f->l, fd, &limits, &ops, sc);
 	list_append(&f->conns, &sc->node);
+	if ((listener->flags & LISTENER_TLS_AT_ONCE) != 0)
+		conn_pause(sc->c);                                    /* the client's hello belongs to TLS: conn_start_tls() drops what was read before */
 	sc->greet_at_ms = loop_now(f->l) + (must_pause(sc) ? FRONT_SMTP_PAUSE_MS : 0);
 	conn_deadline_ms(sc->c, (int64_t)f->s->smtpd_timeout * 1000);
 	if (peer->len == 0)
