@@ -9,10 +9,15 @@ const struct command_table *const command_tables[] = {
 	&cmd_explain_table,
 	&cmd_store_table,
 	&cmd_drac_table,
+	&cmd_queue_table,
+	&cmd_trace_table,
 	&cmd_manual_table,
 	NULL,
 };
 
 const struct alias_program alias_programs[] = {
+	{ "sendmail", sendmail_run },
+	{ "mailq", mailq_run },
+	{ "newaliases", newaliases_run },
 	{ NULL, NULL },
 };

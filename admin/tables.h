@@ -11,6 +11,12 @@ extern const struct command_table cmd_drac_table;                     /* admin/c
 extern const struct command_table cmd_user_table;                     /* admin/cmd_user.c */
 extern const struct command_table cmd_explain_table;                  /* admin/cmd_explain.c */
 extern const struct command_table cmd_store_table;                    /* admin/cmd_store.c */
+extern const struct command_table cmd_queue_table;                    /* admin/cmd_queue.c */
+extern const struct command_table cmd_trace_table;                    /* admin/cmd_trace.c */
 extern const struct command_table cmd_manual_table;                   /* admin/cmd_manual.c */
+
+int sendmail_run(int argc, char **argv);                              /* admin/sendmail.c */
+int mailq_run(int argc, char **argv);
+int newaliases_run(int argc, char **argv);
 
 #endif
