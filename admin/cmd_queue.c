@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
+
 
 #include "admin/commands.h"
 #include "admin/queue_list.h"
 #include "admin/tables.h"
-#include "base/arena.h"
+#include "base/clock.h"
 #include "queue/control.h"
 
 static int exit_of(enum control_status status, struct slice words)
@@ -78,7 +78,7 @@ static int run_list(const struct command_env *env)
 		if (json)
 			queue_list_json(&list, stdout);
 		else
-			queue_list_text(&list, time(NULL), stdout);
+			queue_list_text(&list, clock_wall_s(), stdout);
 	}
 	queue_list_done(&list);
 	return rc;
