@@ -20,6 +20,7 @@ struct fetch_item {
 	struct slice numbers;                                         /* "1.2", or "" */
 	struct slice *names;                                          /* HEADER.FIELDS */
 	size_t n_names;
+	uint64_t name_lengths;                                        /* a bit for each length (mod 64) among the names: most fields are passed over by it */
 	bool partial, peek, cached;                                   /* cached: all names are in MCACHE_HEADERS */
 	uint32_t offset, length;
 

@@ -89,6 +89,7 @@ static int read_names(struct imap_text *t, struct fetch_item *it)
 		if ((n > 0 && imap_space(t) != 0) || imap_astring(t, &names[n]) != 0)
 			return -1;
 		it->cached = it->cached && mcache_has_header(names[n]);
+		it->name_lengths |= (uint64_t)1 << names[n].n % 64;
 		n++;
 	}
 	it->names = arena_array(t->a, n + 1, sizeof *names);
@@ -246,8 +247,10 @@ int fetch_read(struct imap_text *t, struct fetch_items *out)
 
 static bool is_named(const struct fetch_item *it, struct slice name)
 {
+	if ((it->name_lengths & (uint64_t)1 << name.n % 64) == 0)
+		return false;
 	for (size_t i = 0; i < it->n_names; i++)
-		if (slice_ieq(it->names[i], name))
+		if (it->names[i].n == name.n && slice_ieq(it->names[i], name))
 			return true;
 	return false;
 }
