@@ -37,7 +37,7 @@ def world():
         base = lab.free_base()
         office = lab.Appliance(base=base, settings={
             "drac_lifetime": "%ds" % LIFETIME, "dns_server": dns.setting, "client_port": sink.port, "client_tls": "none", "drac_rpcbind": "yes",
-            "accept_unresolvable_domains": "yes",
+            "accept_unresolvable_domains": "yes", "plaintext_login_from": "127.0.0.0/8 ::1 192.0.2.0/24 2001:db8::/32",
             "listen_drac_udp": "127.0.0.1:%d [::1]:%d" % (base + 901, base + 901)})
     return office
 
