@@ -46,7 +46,8 @@ def rcpt(source, sender="u1@office.example", host="127.0.0.1", to="x@elsewhere.t
     """One SMTP session without AUTH; returns the reply to RCPT (and sends a message when that was 250)."""
     with smtplib.SMTP(host, world().port["smtp"], "laptop.test", 20, (source, 0)) as s:
         s.ehlo()
-        assert s.mail(sender)[0] == 250
+        mail = s.mail(sender)
+        assert mail[0] == 250, mail
         code, text = s.rcpt(to)
         if code == 250 and token:
             assert s.data("From: %s\r\nSubject: %s\r\n\r\n%s\r\n" % (sender, token, token))[0] == 250
