@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/num.h"
 #include "mail/header.h"
 #include "mail/mime.h"
 #include "store/mbox.h"
@@ -115,6 +116,21 @@ static struct slice take_numbers(struct imap_text *t)
 	return numbers;
 }
 
+/* section-part = nz-number *("." nz-number), each of 32 bits (RFC 3501 section 9). */
+static bool are_part_numbers(struct slice numbers)
+{
+	while (numbers.n > 0) {
+		ptrdiff_t dot = slice_find(numbers, SLICE("."));
+		struct slice one = dot < 0 ? numbers : slice_head(numbers, (size_t)dot);
+		uint32_t number = 0;
+
+		if (num_u32(one, UINT32_MAX, &number) != 0 || number == 0)
+			return false;
+		numbers = slice_from(numbers, dot < 0 ? numbers.n : (size_t)dot + 1);
+	}
+	return true;
+}
+
 static int read_what(struct imap_text *t, struct fetch_item *it)
 {
 	if (imap_peek(t, ']'))
@@ -174,6 +190,8 @@ static int read_section(struct imap_text *t, struct fetch_item *it, const char *
 		it->numbers.n--;
 	if (slice_ends(it->numbers, SLICE(".")) || slice_starts(it->numbers, SLICE(".")) || (dot && imap_peek(t, ']')))
 		return fail(t, "part numbers are apart by single dots");
+	if (!are_part_numbers(it->numbers))
+		return fail(t, "part numbers go from 1 to 4294967295, apart by single dots");
 	if (!dot && it->numbers.n > 0 && !imap_peek(t, ']'))
 		return fail(t, "a dot is missing behind the part numbers");
 	if (it->kind == FETCH_SECTION && read_what(t, it) != 0)

@@ -209,7 +209,7 @@ def test_row_04_starttls_state():
     c.send(b"b CAPABILITY\r\n")
     assert b"STARTTLS" not in c.tagged(b"b")
     c.send(b"c STARTTLS\r\n")
-    assert b"c BAD" in c.tagged(b"c") or b"c NO" in c.tagged(b"c")
+    assert re.search(rb"^c (BAD|NO)", c.tagged(b"c"), re.M)
     c.close()
     c = Line("pop3")
     c.line()
@@ -464,7 +464,8 @@ def test_row_22_numbers_out_of_range():
                                  b"FETCH 1 BODY[]<0.99999999999999999999>", b"FETCH 1 BODY[999999999999]")):
         tag = b"t%d" % i
         c.send(tag + b" " + command + b"\r\n")
-        assert tag + b" BAD" in c.tagged(tag) or tag + b" NO" in c.tagged(tag), command
+        reply = c.tagged(tag)
+        assert tag + b" BAD" in reply or tag + b" NO" in reply, (command, reply)
     c.close()
 
 
