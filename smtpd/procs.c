@@ -15,6 +15,7 @@
 #include "queue/queue.h"
 #include "server/front.h"
 #include "server/listener.h"
+#include "server/policy.h"
 
 static unsigned one(const struct settings *s)
 {
@@ -53,8 +54,22 @@ static const struct super_listener listeners[] = {
 	{ "lmtp",        SMTP_ON_LMTP, lmtp_addrs },
 };
 
+/* Before start and before each reload: settings and maps that would relay for strangers are refused, and the old ones stay. */
+static int check(const struct settings *s, struct err *e)
+{
+	struct policy *p;
+	int r;
+
+	if (policy_new(&p, s, e) != 0)
+		return -1;
+	r = policy_is_closed(p, e);
+	policy_free(&p);
+	return r;
+}
+
 const struct daemon_table smtpd_table = {
 	.name = "smtpd",
+	.check = check,
 	.listeners = listeners,
 	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
 	.rows = rows,

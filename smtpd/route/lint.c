@@ -62,3 +62,12 @@ size_t route_lint(struct router *r, struct buf *out)
 		buf_putf(out, "%s\n", e.text), l.n++;
 	return l.n;
 }
+
+void router_warnings(const struct router *r, struct buf *out)
+{
+	const struct map *const maps[] = { r->aliases, r->virt, r->transport, r->generics, r->local_file, r->relay_file };
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		if (map_warning(maps[i])[0] != '\0')
+			buf_putf(out, "%s\n", map_warning(maps[i]));
+}

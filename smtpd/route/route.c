@@ -157,8 +157,8 @@ int router_refresh(struct router *r, struct err *e)
 	if (map_refresh(r->aliases, e) != 0 || map_refresh(r->virt, e) != 0 || map_refresh(r->transport, e) != 0 || map_refresh(r->generics, e) != 0 ||
 	    map_refresh(r->local_file, e) != 0 || map_refresh(r->relay_file, e) != 0)
 		return -1;
-	if ((map_generation(r->local_file) != r->local_seen || map_generation(r->relay_file) != r->relay_seen) && derive_domains(r, e) != 0)
-		return -1;
+	if (map_generation(r->local_file) != r->local_seen || map_generation(r->relay_file) != r->relay_seen)
+		(void)(derive_domains(r, e) != 0);                    /* a broken text: the lists stay, router_warnings() says so */
 	return map_generation(r->virt) != r->virtual_seen ? derive_virtual(r, e) : 0;
 }
 

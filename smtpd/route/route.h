@@ -66,5 +66,7 @@ int route_generic(struct router *r, const struct path *address, struct arena *a,
 /* Every alias and virtual user is followed once: loops, users that don't exist, broken values; a line each with file and line.
    Returns how many. Also what postmaster leads to. */
 size_t route_lint(struct router *r, struct buf *out);
+/* What is wrong with the newest texts of the maps, so that older content answers: a line each. "" when nothing is. */
+void router_warnings(const struct router *r, struct buf *out);
 
 #endif

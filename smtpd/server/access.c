@@ -5,10 +5,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/num.h"
 #include "map/map.h"
 
@@ -18,17 +18,16 @@
 struct cidr {
 	struct net_prefix prefix;
 	bool tagged;                                                  /* Connect:, not untagged */
-	unsigned line;
-	char *value;
+	char *key;                                                    /* as written */
 };
 
 struct access {
 	struct map *map;
 	char *path;
-	struct stat seen;                                             /* of the text, when the networks were read */
+	unsigned seen;                                                /* the map's generation when the networks were collected */
 	struct cidr *cidrs;                                           /* longest prefix first */
 	size_t n_cidrs;
-	bool has_names, is_empty;                                     /* is_empty: a text without entries, which costs no search */
+	bool has_names, is_empty;                                     /* is_empty: no entries, which costs no search */
 	size_t n_entries;
 };
 
@@ -149,6 +148,15 @@ struct search {
 	struct err *e;
 };
 
+static void take_hit(struct search *s, struct slice key, struct slice value)
+{
+	access_read_value(value, s->ar, s->hit);
+	s->hit->where = arena_str(s->ar, slice_of(map_where(s->a->map)));
+	s->hit->key = arena_dup(s->ar, key);
+	if (s->hit->verb == ACCESS_SKIP)
+		s->hit->verb = ACCESS_NONE;
+}
+
 /* 1 found (or SKIP: found nothing, for good), 0 go on, -1 error. */
 static int try_key(struct search *s, struct slice key)
 {
@@ -166,14 +174,9 @@ static int try_key(struct search *s, struct slice key)
 	found = map_get(s->a->map, slice_mem(full, tag + key.n), s->ar, &value, s->e);
 	if (found == 0)
 		found = map_get(s->a->map, key, s->ar, &value, s->e);
-	if (found != 1)
-		return found;
-	access_read_value(value, s->ar, s->hit);
-	s->hit->where = arena_str(s->ar, slice_of(map_where(s->a->map)));
-	s->hit->key = arena_dup(s->ar, key);
-	if (s->hit->verb == ACCESS_SKIP)
-		s->hit->verb = ACCESS_NONE;
-	return 1;
+	if (found == 1)
+		take_hit(s, key, value);
+	return found;
 }
 
 static int try_printed(struct search *s, const char *text)
@@ -203,15 +206,16 @@ static int search_cidr(struct search *s, const struct net_addr *addr, unsigned s
 {
 	for (size_t i = 0; i < s->a->n_cidrs; i++) {
 		const struct cidr *c = &s->a->cidrs[i];
+		struct slice value;
+		int found;
 
 		if (c->prefix.bits >= shorter_than || c->prefix.bits < at_least || !net_prefix_has(&c->prefix, addr))
 			continue;
-		access_read_value(slice_of(c->value), s->ar, s->hit);
-		s->hit->where = arena_printf(s->ar, "%s:%u", s->a->path, c->line);
-		s->hit->key = slice_of(arena_printf(s->ar, "network of %u bits", c->prefix.bits));
-		if (s->hit->verb == ACCESS_SKIP)
-			s->hit->verb = ACCESS_NONE;
-		return 1;
+		found = map_get(s->a->map, slice_of(c->key), s->ar, &value, s->e);
+		if (found == 1)
+			take_hit(s, slice_of(c->key), value);
+		if (found != 0)
+			return found;
 	}
 	return 0;
 }
@@ -383,13 +387,13 @@ int access_each(const char *path, int (*fn)(void *ctx, const struct access_entry
 	return r;
 }
 
-static int collect(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)
+/* From the map itself and not from its text: where the newest text is broken, the content that answers is an older one. */
+static int collect(void *ctx, struct slice key, struct slice value)
 {
 	struct access *a = ctx;
 	struct net_prefix p;
 	struct slice tag, net;
 
-	(void)e;
 	a->n_entries++;
 	split_tag(key, &tag, &net);
 	if (tag.n > 0 && !slice_eqs(tag, "connect"))
@@ -402,12 +406,9 @@ static int collect(void *ctx, unsigned line, struct slice key, struct slice valu
 		a->has_names = a->has_names || (slice_ieqs(slice_trim(value), "RELAY") && !address && slice_chr(net, '@') < 0);
 		return 0;
 	}
-	a->cidrs = realloc(a->cidrs, (a->n_cidrs + 1) * sizeof(*a->cidrs));
-	if (a->cidrs == NULL)
-		abort();
-	a->cidrs[a->n_cidrs] = (struct cidr){ p, tag.n > 0, line, strndup(value.p, value.n) };
-	if (a->cidrs[a->n_cidrs++].value == NULL)
-		abort();
+	a->cidrs = mem_grow(a->cidrs, (a->n_cidrs + 1) * sizeof(*a->cidrs));
+	a->cidrs[a->n_cidrs] = (struct cidr){ p, tag.n > 0, mem_new(key.n + 1) };
+	memcpy(a->cidrs[a->n_cidrs++].key, key.p, key.n);
 	return 0;
 }
 
@@ -424,58 +425,37 @@ static int cmp_cidr(const void *pa, const void *pb)
 static void drop_cidrs(struct access *a)
 {
 	for (size_t i = 0; i < a->n_cidrs; i++)
-		free(a->cidrs[i].value);
+		free(a->cidrs[i].key);
 	free(a->cidrs);
 	a->cidrs = NULL;
-	a->n_cidrs = 0;
+	a->n_cidrs = a->n_entries = 0;
 	a->has_names = false;
 }
 
 static int read_networks(struct access *a, struct err *e)
 {
-	int r;
-
 	drop_cidrs(a);
-	a->n_entries = 0;
-	r = map_text_each(a->path, MAP_TEXT_TABLE, collect, a, e);
-	if (r != 0 && e->kind != ERR_NOTFOUND)
+	if (map_each(a->map, collect, a, e) != 0)
 		return -1;
-	a->is_empty = r == 0 && a->n_entries == 0;
 	if (a->n_cidrs > 1)
 		qsort(a->cidrs, a->n_cidrs, sizeof(*a->cidrs), cmp_cidr);
+	a->is_empty = a->n_entries == 0;
+	a->seen = map_generation(a->map);
 	return 0;
-}
-
-static bool is_changed(struct access *a)
-{
-	struct stat now;
-
-	if (stat(a->path, &now) != 0)
-		memset(&now, 0, sizeof(now));
-	if (now.st_ino == a->seen.st_ino && now.st_size == a->seen.st_size && now.st_mtim.tv_sec == a->seen.st_mtim.tv_sec &&
-	    now.st_mtim.tv_nsec == a->seen.st_mtim.tv_nsec)
-		return false;
-	a->seen = now;
-	return true;
 }
 
 int access_refresh(struct access *a, struct err *e)
 {
-	if (is_changed(a) && read_networks(a, e) != 0)
+	if (map_refresh(a->map, e) != 0)
 		return -1;
-	return map_refresh(a->map, e);
+	return map_generation(a->map) != a->seen ? read_networks(a, e) : 0;
 }
 
 int access_open(struct access **a_out, const char *path, struct err *e)
 {
-	struct access *a = calloc(1, sizeof(*a));
+	struct access *a = mem_new(sizeof(*a));
 
-	if (a == NULL)
-		abort();
-	a->path = strdup(path);
-	if (a->path == NULL)
-		abort();
-	(void)is_changed(a);
+	a->path = mem_str(path);
 	if (map_open(&a->map, path, e) != 0 || read_networks(a, e) != 0) {
 		access_close(&a);
 		return -1;
@@ -500,4 +480,9 @@ void access_close(struct access **ap)
 bool access_has_names(const struct access *a)
 {
 	return a->has_names;
+}
+
+const char *access_warning(const struct access *a)
+{
+	return map_warning(a->map);
 }

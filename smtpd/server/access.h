@@ -40,6 +40,7 @@ int access_sender(struct access *a, const struct path *sender, struct arena *ar,
 int access_rcpt_block(struct access *a, const struct path *rcpt, bool is_local, struct arena *ar, struct access_hit *hit_out, struct err *e) WARN_UNUSED; /* To: F, U, D */
 int access_rcpt_relay(struct access *a, const struct path *rcpt, struct arena *ar, struct access_hit *hit_out, struct err *e) WARN_UNUSED;      /* To: F, D */
 
+const char *access_warning(const struct access *a);                   /* "", or why the newest text is not in use */
 bool access_has_names(const struct access *a);                        /* is there any RELAY for a client's name? */
 
 /* One value. Pure; never fails: what is not understood is BROKEN, "451 4.3.5", so that a typing error closes rather than opens. */

@@ -66,8 +66,8 @@ static int check_relay_domains(const struct policy *p, struct err *e)
 	size_t at = 0;
 	int r = 0;
 
-	snprintf(path, sizeof(path), p->s->relay_domains_file[0] == '/' ? "%s%s" : "%s/%s",
-	    p->s->relay_domains_file[0] == '/' ? "" : p->s->config_directory, p->s->relay_domains_file);
+	snprintf(path, sizeof(path), "%s%s%s", p->s->relay_domains_file[0] == '/' ? "" : p->s->config_directory, p->s->relay_domains_file[0] == '/' ? "" : "/",
+	    p->s->relay_domains_file);
 	if (domains_new(&d, "relay_domains", p->s->relay_domains, path, e) != 0)
 		return -1;
 	while (r == 0 && domains_next(d, &at, &name, &net, &where)) {
@@ -211,6 +211,7 @@ int policy_lint(const struct settings *s, struct buf *notes, struct err *e)
 	r = policy_is_closed(p, e);
 	if (r == 0)
 		r = access_each(p->access_path, check_value, file, e);
+	policy_warnings(p, notes);
 	(void)route_lint(p->router, notes);
 	policy_free(&p);
 	return r;

@@ -126,6 +126,49 @@ static void listen_all(struct smtp_front *f)
 	}
 }
 
+/* ---- the maps ---- */
+
+static void log_lines(struct slice rest)
+{
+	struct slice line;
+
+	while (slice_next(&rest, '\n', &line))
+		if (line.n > 0)
+			log_warn("%.*s", SLICE_FMT(line));
+}
+
+/* A broken text does not stop mail: the last good one answers, and this is said once. */
+int smtp_front_refresh(struct smtp_front *f, struct err *e)
+{
+	struct buf now;
+
+	if (policy_refresh(f->policy, e) != 0)
+		return -1;
+	buf_init(&now, BUF_UNBOUNDED);
+	policy_warnings(f->policy, &now);
+	if (!slice_eq(buf_view(&now), buf_view(&f->warned))) {
+		log_lines(buf_view(&now));
+		buf_done(&f->warned);
+		f->warned = now;
+	} else {
+		buf_done(&now);
+	}
+	return 0;
+}
+
+/* Loops and dead ends, once at the start, by one of the fronts. */
+static void log_lint(struct smtp_front *f)
+{
+	struct buf notes;
+
+	if (proc_index(f->p) != 0)
+		return;
+	buf_init(&notes, BUF_UNBOUNDED);
+	(void)route_lint(policy_router(f->policy), &notes);
+	log_lines(buf_view(&notes));
+	buf_done(&notes);
+}
+
 /* ---- the end ---- */
 
 void smtp_front_retire_if_empty(struct smtp_front *f)
@@ -252,9 +295,11 @@ void smtpd_front_run(struct proc *p)
 	struct smtp_front f = { .p = p, .l = proc_loop(p), .s = proc_settings(p) };
 
 	list_init(&f.conns);
+	buf_init(&f.warned, BUF_UNBOUNDED);
 	f.addrs = hmap_new();
 	read_certificate(&f);
 	read_policy(&f);
+	log_lint(&f);
 	open_dns(&f);
 	f.auth = auth_client_new(f.l, f.s);
 	f.drac = f.s->drac ? drac_client_new(f.l, f.s->drac_socket) : NULL;
@@ -272,5 +317,6 @@ void smtpd_front_run(struct proc *p)
 	policy_free(&f.policy);
 	tls_ctx_unref(&f.tls);
 	hmap_free(&f.addrs);
+	buf_done(&f.warned);
 	free(f.doors);
 }

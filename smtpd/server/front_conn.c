@@ -310,7 +310,7 @@ static void on_name(void *ctx, enum relay_name state, struct slice name)
 	int64_t left = sc->greet_at_ms - loop_now(f->l);
 
 	sc->query = NULL;
-	if (policy_refresh(f->policy, &e) != 0 ||
+	if (smtp_front_refresh(f, &e) != 0 ||
 	    policy_client_init(f->policy, &sc->client, &sc->peer, arena_dup(sc->arena, name), state, sc->arena, &e) != 0) {
 		log_error("%s", e.text);
 		new_session(sc);

@@ -43,6 +43,7 @@ struct smtp_front {
 	struct list_node conns;
 	struct hmap *addrs;                                           /* address (IPv6: /64) -> how many connections */
 	unsigned n_conns;
+	struct buf warned;                                            /* about maps, as logged last */
 	char closed[320];                                             /* why everybody is refused; "" */
 	bool retiring;
 	struct loop_timer retire;
@@ -88,6 +89,7 @@ struct smtp_conn {
 /* front.c */
 void smtp_front_dismiss(struct smtp_conn *sc);                        /* no longer counted */
 void smtp_front_retire_if_empty(struct smtp_front *f);
+int smtp_front_refresh(struct smtp_front *f, struct err *e) WARN_UNUSED;       /* the maps, once a session; says in the log what is wrong with them */
 
 /* front_conn.c */
 void smtp_conn_start(struct smtp_front *f, int fd, const struct net_addr *peer, const struct smtp_listener *listener, bool counted);

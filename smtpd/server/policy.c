@@ -38,7 +38,7 @@ int policy_new(struct policy **p_out, const struct settings *s, struct err *e)
 	if (p == NULL)
 		abort();
 	p->s = s;
-	if (asprintf(&p->access_path, s->access_map[0] == '/' ? "%s%s" : "%s/%s", s->access_map[0] == '/' ? "" : s->config_directory, s->access_map) < 0)
+	if (asprintf(&p->access_path, "%s%s%s", s->access_map[0] == '/' ? "" : s->config_directory, s->access_map[0] == '/' ? "" : "/", s->access_map) < 0)
 		abort();
 	snprintf(spec, sizeof(spec), "btree:%s", s->drac_table);
 	if (router_new(&p->router, s, e) != 0 || access_open(&p->access, p->access_path, e) != 0 || read_networks(p, e) != 0 ||
@@ -68,6 +68,13 @@ void policy_free(struct policy **pp)
 int policy_refresh(struct policy *p, struct err *e)
 {
 	return router_refresh(p->router, e) != 0 ? -1 : access_refresh(p->access, e);
+}
+
+void policy_warnings(const struct policy *p, struct buf *out)
+{
+	router_warnings(p->router, out);
+	if (access_warning(p->access)[0] != '\0')
+		buf_putf(out, "%s\n", access_warning(p->access));
 }
 
 struct router *policy_router(struct policy *p) { return p->router; }

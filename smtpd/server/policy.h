@@ -18,6 +18,7 @@ struct policy;
 int policy_new(struct policy **p_out, const struct settings *s, struct err *e) WARN_UNUSED;
 void policy_free(struct policy **p);
 int policy_refresh(struct policy *p, struct err *e) WARN_UNUSED;      /* maps that changed; once a session */
+void policy_warnings(const struct policy *p, struct buf *out);        /* maps whose newest text is broken: a line each */
 struct router *policy_router(struct policy *p);
 const struct settings *policy_settings(const struct policy *p);
 /* "mynetworks in posthouse.conf", or NULL. */
