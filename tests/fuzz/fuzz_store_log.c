@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t used;
 
 	(void)slog_record_parse(in, 1, SLOG_HEADER, &payload, &used);
-	(void)slog_header_parse(in, &id, &base, &tag);
+	(void)!slog_header_parse(in, &id, &base, &tag);
 	slog_init(&m.log);
 	if (mbox_apply(&m, in, NULL) != 0 || mbox_apply(&m, in, NULL) != 0 || mbox_apply_flags(&m, in) != 0) {}
 	for (uint32_t i = 0; i < mbox_slots(&m); i++)
