@@ -313,9 +313,9 @@ static int look_around(struct mbox *m, struct err *e)
 /* Under the lock. 1: what is there can't be written behind; it has been rebuilt, or must be. */
 static int settle(struct mbox *m, struct err *e)
 {
-	bool bad = false;
+	bool bad = m->log.size < m->log.end;                          /* somebody cut it */
 
-	if (m->log.id != 0 && mbox_read_log(m, &bad, e) != 0)
+	if (m->log.id != 0 && m->log.size > m->log.end && mbox_read_log(m, &bad, e) != 0)
 		return -1;
 	if (m->log.id != 0 && !bad && !m->damaged)
 		return after_restart(m, e) != 0 || look_around(m, e) != 0 ? -1 : 0;

@@ -14,6 +14,7 @@
 #include "base/num.h"
 
 #define MAGIC "PHLOG001"
+#define FIRST_STEP (8u << 10)                                         /* most changes are small */
 #define READ_STEP (256u << 10)
 #define AHEAD 16384u
 
@@ -149,6 +150,7 @@ int slog_lock(struct slog *l, bool *replaced_out, struct err *e)
 		return err_set(e, ERR_TEMP, errno, "locking the mailbox log");
 	l->locked = true;
 	*replaced_out = st.st_nlink == 0;
+	l->size = (uint64_t)st.st_size;
 	if (*replaced_out)
 		slog_unlock(l);
 	else if (l->id == 0 && read_header(l, e) != 0) {              /* whoever had the lock may have begun it */
@@ -198,13 +200,14 @@ int slog_read(struct slog *l, int (*fn)(void *ctx, struct slice payload, uint64_
 {
 	struct buf b;
 	bool stop = false;
+	size_t step = FIRST_STEP;
 	int rc = 0;
 
 	*bad_out = false;
 	buf_init(&b, BUF_UNBOUNDED);
-	while (!stop) {
-		char *room = buf_room(&b, READ_STEP);
-		ssize_t got = pread(l->fd, room, READ_STEP, (off_t)(l->end + b.len));
+	for (; !stop; step = READ_STEP) {
+		char *room = buf_room(&b, step);
+		ssize_t got = pread(l->fd, room, step, (off_t)(l->end + b.len));
 		struct slice all;
 		enum slog_parse how;
 
@@ -219,7 +222,7 @@ int slog_read(struct slog *l, int (*fn)(void *ctx, struct slice payload, uint64_
 		if (got == 0 || how == SLOG_BAD)
 			break;
 		buf_take(&b, b.len - all.n);
-		if ((size_t)got < READ_STEP)
+		if ((size_t)got < step)
 			break;
 	}
 	buf_done(&b);

@@ -23,6 +23,7 @@ struct slog {
 	int fd;                                                       /* -1: not open */
 	uint64_t id, base, tag;                                       /* id 0: the file is empty, nobody has begun it */
 	uint64_t end;                                                 /* behind the last record that was read or appended */
+	uint64_t size;                                                /* of the file when it was locked last: more than end is there to be read */
 	uint64_t reserved;                                            /* disk blocks taken ahead up to here, so that flags and expunges go on when it is full */
 	bool locked;
 };
