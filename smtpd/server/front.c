@@ -218,6 +218,18 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 
 /* ---- the beginning ---- */
 
+/* Ready means that mail can be taken: the first segment is here. A queue that never gives one must not keep the daemon from saying why to its clients. */
+static void say_ready(void *ctx)
+{
+	struct smtp_front *f = ctx;
+	const char *why;
+
+	if (entry_state(f->entry, &why) == ENTRY_NO_SEGMENT && f->ready_looks++ < FRONT_SMTP_READY_MS / FRONT_SMTP_READY_LOOK_MS)
+		loop_timer_start(f->l, &f->ready, FRONT_SMTP_READY_LOOK_MS, say_ready, f);
+	else
+		proc_ready(f->p);
+}
+
 static void read_certificate(struct smtp_front *f)
 {
 	struct err e = ERR_INIT;
@@ -307,8 +319,9 @@ void smtpd_front_run(struct proc *p)
 	confine(&f);
 	f.entry = entry_new(f.l, f.s);
 	proc_start(p, &events, &f);
-	proc_ready(p);
+	say_ready(&f);
 	loop_run(f.l);
+	loop_timer_stop(f.l, &f.ready);
 	entry_free(&f.entry);
 	auth_client_free(&f.auth);
 	drac_client_free(&f.drac);

@@ -24,7 +24,9 @@ enum {
 	FRONT_SMTP_PAUSE_MS = 20,                                     /* strangers on 25: who talks now is an early talker */
 	FRONT_SMTP_DOMAIN_MS = 5000,
 	FRONT_SMTP_DRAC_MS = 100,
-	FRONT_SMTP_RETIRE_MS = 8000
+	FRONT_SMTP_RETIRE_MS = 8000,
+	FRONT_SMTP_READY_LOOK_MS = 10,
+	FRONT_SMTP_READY_MS = 5000                                    /* a start waits so long at most for the first journal segment */
 };
 
 struct smtp_front {
@@ -47,6 +49,8 @@ struct smtp_front {
 	char closed[320];                                             /* why everybody is refused; "" */
 	bool retiring;
 	struct loop_timer retire;
+	struct loop_timer ready;
+	unsigned ready_looks;
 };
 
 enum smtp_conn_state {
