@@ -1,5 +1,7 @@
 """tests/crash/account.py - the accounting client: what was attempted, what was acknowledged with 250, what is found (reliability.md recipe R2)."""
-import os, re, socket, threading, time
+import itertools, os, re, socket, threading, time
+
+_runs = itertools.count(1)
 
 
 class Account:
@@ -10,6 +12,7 @@ class Account:
         self.attempted, self.acked, self.lock = {}, set(), threading.Lock()
         self.stopping = threading.Event()
         self.refused = {}
+        self.run = "%d.%d" % (os.getpid(), next(_runs))              # tokens of two accounts are never the same
         self.threads = [threading.Thread(target=self._sender, args=(i,), daemon=True) for i in range(senders)]
 
     def start(self):
@@ -37,7 +40,7 @@ class Account:
                     self._reply(f)
                     while not self.stopping.is_set() and (self.limit is None or n < self.limit):
                         n += 1
-                        self._one(s, f, "t%d-%d-%d" % (os.getpid(), number, n), self.users[(number + n) % len(self.users)])
+                        self._one(s, f, "t%s-%d-%d" % (self.run, number, n), self.users[(number + n) % len(self.users)])
             except (OSError, EOFError):
                 time.sleep(0.02)                       # the server is being killed
 

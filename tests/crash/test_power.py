@@ -202,7 +202,7 @@ def power(fs):
                 bad.append((what, lost[:2], doubled[:2], broken[:2]))
                 if os.environ.get("POWER_KEEP"):
                     shutil.copy(image, "/tmp/bad-%s-%d.img" % (fs, images))
-            if len(bad) >= 5:
+            if len(bad) >= int(os.environ.get("POWER_BAD", "5")):
                 break
         print("note: %s: %d images, %d flushes recorded, %d acknowledged messages at stake over all images, %d images bad" % (fs, images, flushes, at_stake, len(bad)))
         assert not bad, bad
