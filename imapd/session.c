@@ -6,6 +6,7 @@
 #include "imapd/imap.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -342,9 +343,10 @@ static void session_close(void *ctx, const char *why)
 	struct imap *s = ctx;
 	struct arena *a = s->arena;
 
-	log_info("logout: user=<%s>, session=<%s>, fetched=%u/%" PRIu64 ", appended=%u, expunged=%u, client=<%s>%s%s", buf_str(&s->user),
-	    buf_str(&s->session_id), s->n_fetched, s->fetched_octets, s->n_appended, s->n_expunged, buf_str(&s->client),
-	    s->logged_out ? "" : ", without LOGOUT: ", s->logged_out ? "" : why);
+	if (strcmp(why, "parked") != 0)                               /* it sleeps at the front and comes back: no end of a session */
+		log_info("logout: user=<%s>, session=<%s>, fetched=%u/%" PRIu64 ", appended=%u, expunged=%u, client=<%s>%s%s", buf_str(&s->user),
+		    buf_str(&s->session_id), s->n_fetched, s->fetched_octets, s->n_appended, s->n_expunged, buf_str(&s->client),
+		    s->logged_out ? "" : ", without LOGOUT: ", s->logged_out ? "" : why);
 	drop_job(s);
 	imap_append_drop(s);
 	imap_unselect(s);

@@ -149,7 +149,7 @@ static void start_tls(struct fconn *fc, size_t used, size_t out_before)
 	char addr[NET_TEXT_MAX];
 
 	if (conn_input(fc->c).n > used) {
-		log_warn("login failed: user=<>, method=STARTTLS, rip=%s, session=<%s>, reason=octets behind STARTTLS",
+		log_info("login failed: user=<>, method=STARTTLS, rip=%s, session=<%s>, reason=octets behind STARTTLS",
 		    net_addr_text(&fc->info.peer, addr), fc->session_id);
 		buf_cut(conn_out(fc->c), out_before);
 		fc->f->proto->refuse("Nothing may follow STARTTLS before TLS is up", conn_out(fc->c));
