@@ -360,16 +360,27 @@ static void close_idle(struct sess *ss)
 	}
 }
 
+static int64_t park_ms(const struct sess *ss)
+{
+	return (int64_t)ss->s->imap_park_after * CLOCK_MS_PER_S;
+}
+
+static void look_later(struct sess *ss);
+
 static void on_look(void *ctx)
 {
 	struct sess *ss = ctx;
-	int64_t park_ms = (int64_t)ss->s->imap_park_after * CLOCK_MS_PER_S;
 
 	close_idle(ss);
-	if (park_ms > 0 && loop_now(ss->l) - ss->active_at >= park_ms)
+	if (loop_now(ss->l) - ss->active_at >= park_ms(ss))
 		LIST_EACH_SAFE(n, &ss->conns)
 			(void)park(LIST_OF(n, struct sconn, node));
-	loop_timer_start(ss->l, &ss->look, park_ms > 0 && park_ms < LOOK_MS ? park_ms : LOOK_MS, on_look, ss);
+	look_later(ss);
+}
+
+static void look_later(struct sess *ss)
+{
+	loop_timer_start(ss->l, &ss->look, park_ms(ss) < LOOK_MS ? park_ms(ss) : LOOK_MS, on_look, ss);
 }
 
 /*
@@ -601,7 +612,7 @@ void session_proc_run(const struct session_boot *boot)
 	ss.up = chan_new(ss.l, boot->fd, &spawner_ops, &ss);
 	if (ss.notify_fd >= 0)
 		loop_fd_add(ss.l, &ss.notify, ss.notify_fd, LOOP_READ, on_notify, &ss);
-	loop_timer_start(ss.l, &ss.look, LOOK_MS, on_look, &ss);
+	look_later(&ss);
 	loop_run(ss.l);
 	done(&ss);
 	_exit(0);

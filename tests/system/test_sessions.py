@@ -103,6 +103,7 @@ def test_the_oldest_idle_connection_makes_room():
 
 
 def test_a_session_process_that_dies():
+    lab.eventually("those of the tests before are gone", lambda: "imapd:session" not in names(), 20)
     plain, tls = Imap("u3"), Imap("u3", True)
     [pid] = names()["imapd:session"]
     os.kill(pid, signal.SIGKILL)
