@@ -306,7 +306,7 @@ static void destroy(void *ctx)
 }
 
 static const struct talk_adapter adapter = {
-	.name = "imap", .live = "tls login", .create = create, .directive = directive, .greet = greet, .input = input, .clock = clock_moved, .destroy = destroy,
+	.name = "imap", .live = "tls login deliver expunge flag", .create = create, .directive = directive, .greet = greet, .input = input, .clock = clock_moved, .destroy = destroy,
 };
 
 AT_START static void register_imap(void)

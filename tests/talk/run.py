@@ -18,7 +18,7 @@ import sys
 import time
 
 DOMAIN, PASSWORD, USERS = 'office.test', 'secret', ('u1', 'u2', 'u3')
-OWN = {'tls', 'login', 'port', 'mail', 'folder'}
+OWN = {'tls', 'login', 'port', 'mail', 'folder', 'deliver', 'expunge', 'flag'}
 DEFAULT_PORT = {'smtp': 'smtp', 'pop3': 'pop3', 'imap': 'imap'}
 IMPLICIT_TLS = {'submissions', 'pop3s', 'imaps'}
 QUIET_S = 0.2
@@ -151,6 +151,18 @@ class Appliance:
                 raise Failed(f'APPEND: {text}')
 
 
+    def change(self, folder, uid, flag):
+        """Somebody else sets a flag on a message of u1, or removes it."""
+        with imaplib.IMAP4('127.0.0.1', self.port['imap']) as imap:
+            imap.login('u1', PASSWORD)
+            imap.select(folder)
+            if flag is None:
+                imap.uid('MOVE', uid, 'Trash')       # in one step, as POP3 removes
+            else:
+                imap.uid('STORE', uid, '+FLAGS.SILENT', flag)
+            imap.unselect()
+
+
 class Run:
     def __init__(self, path, protocol, appliance, patience):
         self.path, self.protocol, self.appliance, self.patience = path, protocol, appliance, patience
@@ -198,6 +210,12 @@ class Run:
             self.folder = text.decode()
         elif word == 'mail':
             self.appliance.append(self.folder, unescape(text))
+        elif word == 'deliver':
+            folder, _, subject = text.partition(b' ')
+            self.appliance.append(folder.decode(), b'From: X <x@elsewhere.test>\r\nSubject: %s\r\n\r\nHello\r\n' % subject)
+        elif word in ('expunge', 'flag'):
+            folder, _, uid = text.decode().partition(' ')
+            self.appliance.change(folder, uid, None if word == 'expunge' else r'(\Flagged)')
         elif word == 'login':
             self.login(text)
         elif word == 'tls':
