@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "serve/sandbox.h"
 #include "serve/systemd.h"
 
 #define START_REPORT_MAX 1024
@@ -129,7 +130,7 @@ int start_detach(const char *name, bool keep_stderr, struct err *e)
 	setsid();
 	if (chdir("/") < 0)
 		return err_set(e, ERR_TEMP, errno, "chdir /");
-	start_let_go_of_terminal(keep_stderr);
+	start_let_go_of_terminal(keep_stderr || sandbox_build_is_sanitized());   /* what a sanitizer finds, it writes there */
 	return p[1];
 }
 

@@ -11,6 +11,9 @@ SANITIZED = BUILD == "build-san"
 SLOW = 4 if SANITIZED else 1          # how much longer a wait may last
 
 
+sanitizer_reports = []                # of appliances that are gone; one fails the run
+
+
 class Skip(Exception):
     """Raised by a test that cannot run here; its text says why."""
 
@@ -105,7 +108,8 @@ class Appliance:
             self._quickstart("down", "--dir", self.dir)
         report = self.sanitizer_reports()
         if report:
-            print("note: sanitizer report in the log of %s:\n%s" % (self.domain, report[:3000]))
+            sanitizer_reports.append(report)
+            print("FAILED: the daemons of %s left a sanitizer report:\n%s" % (self.domain, report[:6000]))
         if os.environ.get("POSTHOUSE_KEEP"):
             print("note: kept " + self.dir)
         else:
@@ -113,7 +117,9 @@ class Appliance:
         self.dir = None
 
     def sanitizer_reports(self):
-        return "\n".join(m for m in re.findall(r"(?:ERROR: \w+Sanitizer|runtime error:)[^\n]*", self.log()))
+        """From the first one on, with its stack; "" where there is none."""
+        found = re.search(r"[^\n]*(?:ERROR: \w+Sanitizer|runtime error:).*", self.log(), re.S)
+        return found.group(0) if found else ""
 
     @property
     def conf(self):
@@ -304,6 +310,7 @@ def main():
                 break
         sys.stdout.flush()
     atexit._run_exitfuncs()
+    failed += len(sanitizer_reports)
     print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
     sys.stdout.flush()
     os._exit(1 if failed else 0)
