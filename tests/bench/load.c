@@ -34,7 +34,8 @@ struct job {
 	const char *domain;
 	char *body;
 	atomic_int next;
-	void (*one)(struct job *j, int n);
+	void (*one)(struct job *j, int n, unsigned user);
+	atomic_uint threads;
 };
 
 struct wire {
@@ -201,13 +202,13 @@ static void *smtp_thread(void *arg)
 	return NULL;
 }
 
-static void pop3_session(struct job *j, int n)
+static void pop3_session(struct job *j, int n, unsigned user)
 {
 	struct wire *w = wire_open(j->port, (unsigned)n, NULL);
 	unsigned count = 0;
 
 	want(w, "+OK");
-	say(w, "USER u%u@%s\r\n", user_of(j, n), j->domain);
+	say(w, "USER u%u@%s\r\n", user, j->domain);
 	want(w, "+OK");
 	say(w, "PASS secret\r\n");
 	want(w, "+OK");
@@ -228,12 +229,12 @@ static void pop3_session(struct job *j, int n)
 	wire_close(w);
 }
 
-static void imap_session(struct job *j, int n)
+static void imap_session(struct job *j, int n, unsigned user)
 {
 	struct wire *w = wire_open(j->port, (unsigned)n, NULL);
 
 	want(w, "* OK");
-	say(w, "a LOGIN u%u@%s secret\r\n", user_of(j, n), j->domain);
+	say(w, "a LOGIN u%u@%s secret\r\n", user, j->domain);
 	want_tagged(w, "a");
 	say(w, "b SELECT INBOX\r\n");
 	want_tagged(w, "b");
@@ -244,13 +245,16 @@ static void imap_session(struct job *j, int n)
 	wire_close(w);
 }
 
+/* A thread has users of its own: a POP3 mailbox is for one session at a time. */
 static void *session_thread(void *arg)
 {
 	struct job *j = arg;
+	unsigned mine = j->users / j->connections > 0 ? j->users / j->connections : 1;
+	unsigned first = atomic_fetch_add(&j->threads, 1) * mine, turn = 0;
 	int n;
 
 	while ((n = atomic_fetch_add(&j->next, 1)) < j->total)
-		j->one(j, n);
+		j->one(j, n, 1 + (first + turn++ % mine) % j->users);
 	return NULL;
 }
 
