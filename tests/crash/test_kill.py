@@ -27,15 +27,7 @@ def kill(pids):
         except ProcessLookupError:
             pass
     # A killed process keeps its sockets and locks until the kernel is through with it.
-    lab.eventually("the killed processes are gone", lambda: not any(is_alive(p) for p in pids), 10)
-
-
-def is_alive(pid):
-    try:
-        with open("/proc/%d/stat" % pid) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    lab.eventually("the killed processes are gone", lambda: not any(lab.is_alive(p) for p in pids), 10)
 
 
 def spool_leftovers(office):

@@ -179,7 +179,7 @@ def stop_smtpd(self):
         with open(path) as f:
             pid = int(f.read())
         os.kill(pid, signal.SIGTERM)
-        lab.eventually("smtpd ends", lambda: not os.path.exists("/proc/%d" % pid), 15)
+        lab.eventually("smtpd ends", lambda: not lab.is_alive(pid), 15)
     except (OSError, ValueError):
         pass
 

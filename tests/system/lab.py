@@ -36,6 +36,15 @@ def eventually(what, check, seconds=10):
         time.sleep(0.02)
 
 
+def is_alive(pid):
+    """A process that has ended is not alive, also while nobody has collected its status."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _taken(port):
     for name in ("tcp", "tcp6", "udp", "udp6"):
         with contextlib.suppress(OSError), open("/proc/net/" + name) as f:
