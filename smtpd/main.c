@@ -1,7 +1,7 @@
 /*
  * smtpd/main.c - smtpd: see procs.c for what runs, serve/super.h for the options.
  */
-#include "smtpd.h"
+#include "smtpd/smtpd.h"
 
 int main(int argc, char **argv)
 {

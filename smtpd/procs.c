@@ -7,7 +7,7 @@
  *	deliver             into mailboxes
  *	client (one)        to other servers
  */
-#include "smtpd.h"
+#include "smtpd/smtpd.h"
 
 #include "auth/auth.h"
 #include "client/client.h"

@@ -46,6 +46,7 @@ static bool is_new(struct expansion *x, const struct final *f)
 
 void expand_final(struct expansion *x, struct final f)
 {
+	x->has_good = x->has_good || f.kind != FINAL_ERROR;
 	f.from = x->from;
 	f.owner = x->owner;
 	if (x->n >= ROUTE_FINALS_MAX || !is_new(x, &f))
@@ -177,7 +178,7 @@ static int expand_list(struct expansion *x, struct slice value, struct slice key
 		expand_final(x, expand_error("451 4.3.5 An alias here is not understood; the postmaster has been told", shown));
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++)
 		if (expand_target(x, &targets[i], key, shown, from_file) != 0)
 			return -1;
 	return 0;
@@ -346,7 +347,7 @@ static int expand_virtual(struct expansion *x, const struct path *p, struct slic
 		expand_final(x, expand_error("451 4.3.5 A virtual user here is not understood; the postmaster has been told", shown));
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++) {
 		struct alias_target t = targets[i];
 		bool self;
 

@@ -275,6 +275,7 @@ int route_check(struct router *r, const struct path *rcpt, struct arena *a, stru
 	int result;
 
 	expansion_init(&x, r, a, false, NULL, e);
+	x.one_will_do = true;
 	result = expand_recipient(&x, path_text(rcpt, a));
 	expansion_done(&x);
 	if (result != 0)

@@ -103,12 +103,14 @@ static void say_no(struct smtp_conn *sc, const struct policy_verdict *v)
 void smtp_front_want_rcpt(struct smtp_conn *sc)
 {
 	struct smtp_front *f = sc->f;
-	const struct policy_ask ask = {
+	struct policy_ask ask = {
 		.listener = sc->listener, .client = &sc->client, .sender = &sc->sender, .rcpt = smtp_session_ask(sc->session)->path, .drac = sc->drac,
 	};
 	struct policy_verdict v;
 	struct err e = ERR_INIT;
 
+	if (sc->drac == RELAY_DRAC_LIVE && loop_wall_us(f->l) / CLOCK_US_PER_S >= sc->drac_until)
+		ask.drac = sc->drac = RELAY_DRAC_NOT_ASKED;           /* a transaction does not outlive the grant */
 	if (policy_rcpt(f->policy, &ask, sc->verdicts, &v, &e) != 0) {
 		log_error("%s", e.text);
 		refuse_now(sc, "RCPT", "451 4.3.0 The maps can't be read now, try again", false);
@@ -132,6 +134,7 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 	struct smtp_front *f = sc->f;
 
 	sc->drac_asked = false;
+	sc->drac_until = g->verdict == DRAC_LIVE ? g->expires_at : loop_wall_us(f->l) / CLOCK_US_PER_S + 1;
 	sc->drac = policy_judge_drac(f->policy, g, sc->sender.path, sc->verdicts, &sc->drac_user);
 	if (sc->drac == RELAY_DRAC_DOWN && !f->s->drac_match_sender)
 		sc->drac = policy_read_drac_table(f->policy, &sc->peer, loop_wall_us(f->l) / CLOCK_US_PER_S, sc->verdicts);

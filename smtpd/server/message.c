@@ -23,7 +23,9 @@ static void put_date(struct buf *out, int64_t now_us)
 
 static void put_received(const struct message_facts *f, struct buf *out)
 {
-	buf_putf(out, "Received: from %s (%.*s [%s]%s)", f->helo[0] == '\0' ? "unknown" : f->helo, SLICE_FMT(f->peer_name), f->peer_text,
+	bool is_ipv6 = slice_chr(slice_of(f->peer_text), ':') >= 0;  /* RFC 5321 4.1.3: [IPv6:2001:db8::1] */
+
+	buf_putf(out, "Received: from %s (%.*s [%s%s]%s)", f->helo[0] == '\0' ? "unknown" : f->helo, SLICE_FMT(f->peer_name), is_ipv6 ? "IPv6:" : "", f->peer_text,
 	    f->peer_forged ? " (may be forged)" : "");
 	if (f->tls_version != NULL)
 		buf_putf(out, "\r\n\t(using %s with cipher %s (%d bits))", f->tls_version, f->tls_cipher, f->tls_bits);

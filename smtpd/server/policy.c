@@ -229,7 +229,7 @@ bool policy_wants_dns(const struct policy *p, const struct policy_client *c, con
 		return false;
 	if (c->in_mynetworks || c->in_relay_networks || c->connect_addr || (c->name_state == RELAY_NAME_OK && c->name_ours))
 		return false;
-	return s->path->domain.p[0] != '[' && route_class_of(p->router, s->path->domain) == ROUTE_REMOTE;
+	return s->path->domain.n > 0 && s->path->domain.p[0] != '[' && route_class_of(p->router, s->path->domain) == ROUTE_REMOTE;
 }
 
 /* ---- DRAC ---- */
