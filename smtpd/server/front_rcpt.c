@@ -134,7 +134,9 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 	struct smtp_front *f = sc->f;
 
 	sc->drac_asked = false;
-	sc->drac_until = g->verdict == DRAC_LIVE ? g->expires_at : loop_wall_us(f->l) / CLOCK_US_PER_S + 1;
+	sc->drac_until = loop_wall_us(f->l) / CLOCK_US_PER_S + 1;     /* never now: this answer is to be used */
+	if (g->verdict == DRAC_LIVE && g->expires_at > sc->drac_until)
+		sc->drac_until = g->expires_at;
 	sc->drac = policy_judge_drac(f->policy, g, sc->sender.path, sc->verdicts, &sc->drac_user);
 	if (sc->drac == RELAY_DRAC_DOWN && !f->s->drac_match_sender)
 		sc->drac = policy_read_drac_table(f->policy, &sc->peer, loop_wall_us(f->l) / CLOCK_US_PER_S, sc->verdicts);
