@@ -139,6 +139,7 @@ int mbox_switch_log(struct mbox *m, struct err *e) WARN_UNUSED;       /* the log
 int mbox_read_log(struct mbox *m, bool *bad_out, struct err *e) WARN_UNUSED;
 int mbox_reload(struct mbox *m, struct err *e) WARN_UNUSED;           /* load anew, keeping slots and telling the views the difference */
 int64_t mbox_boot_now(void);
+bool box_is_same_boot(struct box *b, int64_t boot);                    /* has the machine run since then? */
 
 /* ---- mbox_txn.c: changes ---- */
 struct txn { struct buf b; uint64_t modseq; };

@@ -282,11 +282,10 @@ int mbox_scan_cur(struct mbox *m, struct err *e)
 
 static int after_restart(struct mbox *m, struct err *e)
 {
-	int64_t apart = m->boot - m->box->boot;
 	struct txn t;
 	int rc;
 
-	if (apart >= -2 && apart <= 2)
+	if (box_is_same_boot(m->box, m->boot))
 		return 0;
 	txn_init(m, &t);
 	t.modseq = m->modseq;

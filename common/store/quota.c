@@ -107,11 +107,9 @@ static struct quota *quota_open(struct box *b)
 	return NULL;
 }
 
-static bool is_current(const struct box *b, const struct quota *q)
+static bool is_current(struct box *b, const struct quota *q)
 {
-	int64_t apart = q->h->boot - b->boot;
-
-	return q->h->magic == MAGIC && apart >= -2 && apart <= 2;
+	return q->h->magic == MAGIC && box_is_same_boot(b, q->h->boot);
 }
 
 static struct entry *entry_of(struct quota *q, uint32_t uidvalidity, bool make)

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <sys/socket.h>
 
+#include "store/folder.h"
+
 static void test_first_open(void **state)
 {
 	struct env *v = *state;
@@ -225,6 +227,30 @@ static void test_expunge(void **state)
 	assert_int_equal(s.deleted, 0);
 	assert_int_equal(s.uidnext, 7);
 	assert_int_equal(s.octets, 3 * strlen(MESSAGE));
+}
+
+/* After a restart of the machine numbering goes on behind what was reserved, once. */
+static void test_restart(void **state)
+{
+	struct env *v = *state;
+	struct folder_status s;
+	struct mbox *m;
+	uint32_t after;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 2);
+	m = env_folder(v, "INBOX");
+	OK(v, mbox_begin(m, &v->e));
+	m->boot -= 1000;                                              /* as a log from before has it */
+	mbox_end(m);
+	env_deliver(v, "INBOX", "Q8", MESSAGE);
+	after = mbox_uidnext(m);
+	assert_true(after > 4096);
+	env_deliver(v, "INBOX", "Q9", MESSAGE);
+	assert_int_equal(mbox_uidnext(m), after + 1);
+	mbox_close(&m);
+	OK(v, box_status(v->b, SLICE("INBOX"), &s, &v->e));
+	assert_int_equal(s.messages, 4);
 }
 
 static void test_vanished(void **state)
@@ -451,7 +477,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_first_open), T(test_deliver_and_read), T(test_delivered_once), T(test_link_from), T(test_flags_and_views),
-		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
+		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_restart), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

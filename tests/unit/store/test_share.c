@@ -76,6 +76,7 @@ static void check(struct env *v, const volatile int *acked, bool exact)
 {
 	static const char *const folders[] = { "INBOX", "Archive" };
 	unsigned char found[WRITERS][EACH] = { { 0 } };
+	uint64_t octets, messages, sum = 0;
 	int total = 0;
 
 	env_open(v);
@@ -90,6 +91,7 @@ static void check(struct env *v, const volatile int *acked, bool exact)
 			OK(v, view_read(x, i, &b, &v->e));
 			assert_int_equal(sscanf(b.octets.p, "Subject: hello W%dI%d", &w, &n), 2);
 			assert_int_equal(found[w][n]++, 0);
+			sum += b.octets.n;
 			mbody_done(&b);
 			total++;
 		}
@@ -101,6 +103,9 @@ static void check(struct env *v, const volatile int *acked, bool exact)
 			assert_int_equal(found[w][i], 1);
 	if (exact)
 		assert_int_equal(total, WRITERS * EACH);
+	OK(v, box_quota(v->b, &octets, &messages, &v->e));
+	assert_int_equal(messages, total);
+	assert_int_equal(octets, sum);
 	box_close(&v->b);
 }
 
