@@ -96,8 +96,9 @@ struct mbody { struct slice octets; void *map; size_t map_len; int fd; };
 int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e) WARN_UNUSED;
 void mbody_done(struct mbody *b);
 
-/* Cached at delivery, computed and kept when missing. IMAP text as mail/mime.h prints it; HEADERS is the raw header block of the cached names. */
-enum mcache { MCACHE_ENVELOPE, MCACHE_BODYSTRUCTURE, MCACHE_BODY, MCACHE_HEADERS };
+/* Cached at delivery, computed and kept when missing. IMAP text as mail/mime.h prints it; HEADERS is the raw header block of the cached names,
+   PREVIEW plain UTF-8 (RFC 8970). */
+enum mcache { MCACHE_ENVELOPE, MCACHE_BODYSTRUCTURE, MCACHE_BODY, MCACHE_HEADERS, MCACHE_PREVIEW };
 int view_cached(struct view *v, uint32_t seq, enum mcache what, struct arena *a, struct slice *out, struct err *e) WARN_UNUSED;
 bool mcache_has_header(struct slice name);                            /* is that header in MCACHE_HEADERS? (Thunderbird's fifteen and Outlook's) */
 

@@ -14,7 +14,7 @@
 #include "base/slice.h"
 
 #define SCACHE_NAME "posthouse.cache"
-#define SCACHE_TEXTS 5                                                /* enum mcache, and a preview */
+#define SCACHE_TEXTS 5                                                /* enum mcache */
 #define SCACHE_ENTRY_MAX (4u << 20)
 
 struct scache {

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "mail/header.h"
 #include "mail/mime.h"
+#include "store/preview.h"
 
 #define MAP_FROM (256u << 10)                                         /* below, a read costs less than a mapping */
 #define CACHE_OCTETS (64u << 20)                                      /* larger messages are parsed when somebody asks */
@@ -194,6 +195,7 @@ static void make_texts(struct slice octets, struct texts *t)
 	mime_put_structure(octets, root, true, &t->b[MCACHE_BODYSTRUCTURE]);
 	mime_put_structure(octets, root, false, &t->b[MCACHE_BODY]);
 	put_headers(header, &t->b[MCACHE_HEADERS]);
+	preview_put(octets, root, &t->b[MCACHE_PREVIEW]);
 	for (size_t i = 0; i < SCACHE_TEXTS; i++)
 		t->s[i] = buf_view(&t->b[i]);
 	arena_free(&a);
