@@ -24,6 +24,15 @@ static void flush_results(void *ctx)
 	qbatch_flush(&o->results);
 }
 
+void mail_out_free(struct mail_out *m)
+{
+	struct arena *a = m->arena;                                   /* m itself lies in it */
+
+	spool_message_done(&m->message);
+	list_remove(&m->node);
+	arena_free(&a);
+}
+
 void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay)
 {
 	m->times.ended = clock_wall_us();
@@ -36,9 +45,7 @@ void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay)
 		qmsg_put_result(&o->results, &res);
 	}
 	loop_task_queue(o->loop, &o->flush, flush_results, o);
-	spool_message_done(&m->message);
-	list_remove(&m->node);
-	arena_free(&m->arena);
+	mail_out_free(m);
 }
 
 static void fail_mail(struct outward *o, struct mail_out *m, enum qoutcome outcome, const char *dsn, const char *text)
@@ -281,7 +288,7 @@ void dest_drop_all(struct outward *o)
 		struct dest *d = value;
 
 		while ((m = dest_next(d)) != NULL)
-			arena_free(&m->arena);
+			mail_out_free(m);
 		peer_drop_all(d);
 	}
 }

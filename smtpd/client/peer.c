@@ -392,10 +392,8 @@ void peer_drop_all(struct dest *d)
 	while ((n = list_first(&d->peers)) != NULL) {
 		struct peer *p = LIST_OF(n, struct peer, node);
 
-		if (p->mail != NULL) {
-			spool_message_done(&p->mail->message);
-			arena_free(&p->mail->arena);
-		}
+		if (p->mail != NULL)
+			mail_out_free(p->mail);
 		d->n_peers--;
 		d->n_opening -= p->opening;
 		d->out->n_peers--;

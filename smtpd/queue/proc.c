@@ -181,4 +181,10 @@ void smtpd_queue_run(struct proc *p)
 	queue_recover(q);
 	proc_ready(p);
 	loop_run(q->loop);
+	entry_free(&q->entry);
+	control_free(&q->control);
+	flusher_free(&q->flusher);
+	segs_close(&q->segs);
+	qlog_close(&q->log);
+	router_free(&q->router);
 }
