@@ -175,6 +175,7 @@ int smtp_params_parse(struct slice in, enum smtp_params_of which, struct arena *
 	struct slice word;
 	unsigned seen = 0;
 
+	in = arena_dup(a, in);                                            /* the answer to MAIL or RCPT comes when the line has gone */
 	while (slice_word(&in, &word)) {
 		const char *reply = param_read(word, which, &seen, a, &p);
 

@@ -22,7 +22,7 @@ struct smtp_params {
 
 enum smtp_params_of { SMTP_PARAMS_MAIL = 1, SMTP_PARAMS_RCPT = 2 };
 
-/* `in`: blanks and parameters to the end of the line. Slices of *out are borrowed from `in`.
+/* `in`: blanks and parameters to the end of the line. Slices of *out live in the arena.
    -1: *reply_out is the refusal, in the arena ("555 5.5.4 Unsupported parameter \"X\""). */
 int smtp_params_parse(struct slice in, enum smtp_params_of which, struct arena *a, struct smtp_params *out, const char **reply_out) WARN_UNUSED;
 

@@ -333,8 +333,13 @@ static struct smtp_answer on_queue(struct smtp_talk *t)
 		return (struct smtp_answer){ .reply = refusal };
 	buf_reset(&t->envelope);
 	buf_putf(&t->envelope, "%s%.*s|", smtp_session_is_discard(t->session) ? "discarded " : (env->flags & ENV_HELD) != 0 ? "held " : "", SLICE_FMT(env->sender));
-	for (size_t i = 0; i < env->n_rcpts; i++)
-		buf_putf(&t->envelope, "%s%.*s", i > 0 ? "," : "", SLICE_FMT(env->rcpts[i].address));
+	for (size_t i = 0; i < env->n_rcpts; i++) {
+		const struct rcpt *r = &env->rcpts[i];
+
+		buf_putf(&t->envelope, "%s%.*s%s%.*s", i > 0 ? "," : "", SLICE_FMT(r->address), r->orcpt.n > 0 ? " orcpt=" : "", SLICE_FMT(r->orcpt));
+	}
+	if (env->envid.n > 0)
+		buf_putf(&t->envelope, " envid=%.*s", SLICE_FMT(env->envid));
 	return (struct smtp_answer){ .ok = true };
 }
 
@@ -379,6 +384,19 @@ static enum smtp_want serve(struct smtp_talk *t, enum smtp_want want, struct buf
 	return want;
 }
 
+/* In the daemon the answer comes when the octets of the command are gone: what the session still needs of them, it must have copied. */
+static enum smtp_want feed(struct smtp_talk *t, struct slice in, size_t *used_out, struct buf *out)
+{
+	char *own = mem_array(in.n, 1);
+	enum smtp_want want;
+
+	memcpy(own, in.p, in.n);
+	want = smtp_session_input(t->session, slice_mem(own, in.n), used_out, out);
+	memset(own, 'Z', in.n);
+	free(own);
+	return want;
+}
+
 static enum talk_state input(void *ctx, struct slice in, size_t *used_out, struct buf *out)
 {
 	struct smtp_talk *t = ctx;
@@ -388,7 +406,7 @@ static enum talk_state input(void *ctx, struct slice in, size_t *used_out, struc
 	if (t->session == NULL || smtp_session_want(t->session) == SMTP_TLS)
 		return TALK_OPEN;
 	smtp_session_set_time(t->session, t->env->now * 1000000);
-	want = serve(t, smtp_session_input(t->session, in, used_out, out), out);
+	want = serve(t, feed(t, in, used_out, out), out);
 	return want == SMTP_CLOSE ? TALK_CLOSED : TALK_OPEN;
 }
 
