@@ -102,6 +102,16 @@ static void put_folded(struct slice text, struct buf *out)
 		buf_cut(out, whole);
 }
 
+/* A charset that we can't read (or whose converter the sandbox hides): what is ASCII in it, which in most is most. */
+static void put_ascii(struct slice octets, struct buf *out)
+{
+	for (size_t i = 0; i < octets.n; i++)
+		if ((unsigned char)octets.p[i] < 0x80)
+			buf_putc(out, octets.p[i]);
+		else
+			buf_puts(out, "\xef\xbf\xbd");
+}
+
 void preview_put(struct slice message, const struct mime_part *root, struct buf *out)
 {
 	const struct mime_part *p = find_text(root, "plain"), *html = p == NULL ? find_text(root, "html") : NULL;
@@ -116,8 +126,8 @@ void preview_put(struct slice message, const struct mime_part *root, struct buf 
 	buf_init(&text, BUF_UNBOUNDED);
 	buf_init(&plain, BUF_UNBOUNDED);
 	body = slice_head(slice_head(slice_from(message, p->body_at), p->body_len), PREVIEW_OCTETS);
-	if (mime_decode(body, p->encoding, &octets) == 0 && charset_to_utf8(charset_of(p), buf_view(&octets), &text) != 0 && text_is_ascii(buf_view(&octets)))
-		buf_put(&text, buf_view(&octets));
+	if (mime_decode(body, p->encoding, &octets) == 0 && charset_to_utf8(charset_of(p), buf_view(&octets), &text) != 0)
+		put_ascii(buf_view(&octets), &text);
 	if (html != NULL)
 		strip_tags(buf_view(&text), &plain);
 	put_folded(html != NULL ? buf_view(&plain) : buf_view(&text), out);

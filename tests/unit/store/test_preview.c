@@ -15,6 +15,7 @@ static void test_previews(void **state)
 		{ "Content-Type: text/html\r\n\r\n<html><style>p { x }</style><p>One &amp; <b>two</b></p><script>bad()</script> three <unfinished", "One & two three" },
 		{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nno\r\n"
 		  "--b\r\nContent-Type: text/html\r\n\r\n<i>html</i>\r\n--b\r\nContent-Type: text/plain\r\n\r\nplain\r\n--b--\r\n", "plain" },
+		{ "Content-Type: text/plain; charset=x-unknown\r\n\r\na\xff" "b\r\n", "a\xef\xbf\xbd" "b" },
 		{ "Content-Type: image/png\r\n\r\nxxxx", "" },
 		{ "", "" },
 	};
