@@ -1,7 +1,7 @@
 /*
  * store/box.c - a user: the tree's root, its small file, opening folders, and what goes over all of them.
  *
- *     posthouse.box:             posthouse-box 1 / last-uidvalidity N / special ATTR NAME ... / end
+ *     posthouse.box:             posthouse-box 1 / last-uidvalidity N / special ATTR NAME ... / folders-made / end
  *     posthouse.subscriptions:   a name a line, UTF-8
  */
 #include "store/box.h"
@@ -73,6 +73,10 @@ static int boxfile_line(struct boxfile *f, struct slice line, bool *ended)
 		*ended = true;
 		return 0;
 	}
+	if (slice_eqs(word, "folders-made")) {
+		f->made = true;
+		return 0;
+	}
 	if (!slice_eqs(word, "special") || !slice_next(&line, ' ', &name) || (attr = special_of(name)) == 0 || line.n == 0)
 		return -1;
 	boxfile_set_special(f, line, attr);
@@ -116,8 +120,8 @@ int boxfile_save(struct box *b, const struct boxfile *f, struct err *e)
 		for (size_t k = 0; k < N_SPECIALS; k++)
 			if (specials[k].attr == f->special[i].attrs)
 				buf_putf(&text, "special %s %.*s\n", specials[k].word, SLICE_FMT(f->special[i].name));
-	buf_puts(&text, "end\n");
-	rc = meta_replace(b->dirfd, BOX_NAME, buf_view(&text), e);
+	buf_puts(&text, f->made ? "folders-made\nend\n" : "end\n");
+	rc = meta_replace(b->dirfd, BOX_NAME, buf_view(&text), !b->making, e);
 	buf_done(&text);
 	return rc;
 }
@@ -378,29 +382,63 @@ static bool needs_dir_sync(int fd)
 	return fstatfs(fd, &fs) != 0 || (fs.f_type != 0xef53 && fs.f_type != 0x58465342 && fs.f_type != 0x9123683e);
 }
 
-static int first_open(struct box *b, struct err *e)
+/* 1: that has been done. */
+static int begin_box(struct box *b, struct err *e)
 {
 	struct boxfile f;
 	struct err why;
-	int rc = 0;
+	int rc;
 
-	if (faccessat(b->dirfd, BOX_NAME, F_OK, 0) == 0)
-		return 0;
-	if (box_lock(b, e) != 0)
-		return -1;
 	boxfile_init(&f);
-	if (boxfile_load(b, &f, &why) != 0) {
-		rc = make_maildir(b->dirfd, e);
-		if (rc == 0)
-			rc = boxfile_save(b, &f, e);
-		box_unlock(b);
-		if (rc == 0)
-			rc = box_first_folders(b, e);
-	} else {
-		box_unlock(b);
-	}
+	if (boxfile_load(b, &f, &why) == 0)
+		rc = f.made ? 1 : 0;
+	else
+		rc = why.kind == ERR_TEMP ? err_set(e, ERR_TEMP, why.sys, "%s", why.text) : make_maildir(b->dirfd, e) != 0 ? -1 : boxfile_save(b, &f, e);
 	boxfile_done(&f);
 	return rc;
+}
+
+static int end_box(struct box *b, struct err *e)
+{
+	struct boxfile f;
+	int rc;
+
+	boxfile_init(&f);
+	rc = boxfile_load(b, &f, e);
+	f.made = true;
+	if (rc == 0)
+		rc = boxfile_save(b, &f, e);
+	boxfile_done(&f);
+	if (rc == 0 && syncfs(b->dirfd) != 0)
+		rc = err_set(e, ERR_TEMP, errno, "flushing %s", b->dir);
+	return rc;
+}
+
+/* Whoever comes first makes the special folders; one who was killed halfway is followed by one who makes the rest. */
+static int first_open(struct box *b, struct err *e)
+{
+	struct boxfile f;
+	struct err ignored;
+	int rc;
+
+	boxfile_init(&f);
+	rc = boxfile_load(b, &f, &ignored) == 0 && f.made ? 1 : 0;
+	boxfile_done(&f);
+	if (rc == 1)
+		return 0;
+	b->making = true;
+	if (box_lock(b, e) != 0)
+		return -1;
+	rc = begin_box(b, e);
+	box_unlock(b);
+	if (rc == 0)
+		rc = box_first_folders(b, e);
+	if (rc == 0 && (rc = box_lock(b, e)) == 0) {
+		rc = end_box(b, e);
+		box_unlock(b);
+	}
+	b->making = false;
+	return rc < 0 ? -1 : 0;
 }
 
 int box_open(struct box **b_out, const char *dir, bool create, const struct box_options *opt, struct err *e)

@@ -13,6 +13,7 @@
 struct boxfile {
 	struct arena *a;
 	uint32_t last_uidvalidity;
+	bool made;                                                    /* the special folders have been */
 	struct folder special[16];                                    /* one a special use: five at most */
 	size_t n;
 };

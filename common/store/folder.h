@@ -49,6 +49,7 @@ struct box {
 	char *hostname;
 	char *special;                                                /* "Drafts Sent ..." */
 	uint64_t quota_storage, quota_messages;
+	bool making;                                                  /* a new box: one flush at the end instead of fifty */
 	bool dir_sync;                                                /* a file system where fsync of the file does not bring its name along */
 	int64_t boot;
 	uint32_t last_uidvalidity;
@@ -189,7 +190,7 @@ int import_subscriptions(struct box *b, struct err *e) WARN_UNUSED;
 /* ---- meta.c: posthouse.folder ---- */
 int meta_load(struct mbox *m, struct err *e) WARN_UNUSED;             /* ERR_NOTFOUND, ERR_SYNTAX */
 int meta_save(struct mbox *m, struct err *e) WARN_UNUSED;             /* durable */
-int meta_replace(int dirfd, const char *name, struct slice content, struct err *e) WARN_UNUSED;
+int meta_replace(int dirfd, const char *name, struct slice content, bool durable, struct err *e) WARN_UNUSED;
 int meta_read(int dirfd, const char *name, struct buf *out, struct err *e) WARN_UNUSED;
 int meta_parse(struct slice text, struct mbox *m) WARN_UNUSED;        /* pure but for m's uidvalidity, reserved, keywords */
 

@@ -57,7 +57,7 @@ static void subs_rewrite(struct slice text, struct slice from, struct slice to, 
 
 static int subs_save(struct box *b, const struct buf *text, struct err *e)
 {
-	return meta_replace(b->dirfd, SUBS_NAME, buf_view(text), e);
+	return meta_replace(b->dirfd, SUBS_NAME, buf_view(text), !b->making, e);
 }
 
 static int subscribe_locked(struct box *b, struct slice name, bool on, struct err *e)
@@ -335,7 +335,7 @@ int box_create(struct box *b, struct slice name, unsigned special_attr, struct e
 		rc = create_locked(b, &n, e);
 		if (rc == 0 && special_attr != 0)
 			rc = set_special(b, buf_view(&n.name), special_attr, e);
-		if (rc == 0 && fsync(b->dirfd) != 0)
+		if (rc == 0 && !b->making && fsync(b->dirfd) != 0)
 			rc = err_set(e, ERR_TEMP, errno, "flushing %s", b->dir);
 		box_unlock(b);
 	}
@@ -588,6 +588,17 @@ int box_rename(struct box *b, struct slice from_name, struct slice to_name, stru
 
 /* ---- a new box ---- */
 
+/* A migrated user has a Sent already: it is the one. */
+static int mark_special(struct box *b, struct slice name, struct err *e)
+{
+	int rc = box_lock(b, e);
+
+	if (rc == 0 && special_of(name) != 0)
+		rc = set_special(b, name, special_of(name), e);
+	box_unlock(b);
+	return rc;
+}
+
 int box_first_folders(struct box *b, struct err *e)
 {
 	struct slice rest = slice_of(b->special), word;
@@ -596,7 +607,7 @@ int box_first_folders(struct box *b, struct err *e)
 	if (import_subscriptions(b, e) != 0)
 		return -1;
 	while (slice_word(&rest, &word)) {
-		if (box_create(b, word, special_of(word), &why) != 0 && why.kind != ERR_EXISTS) {
+		if (box_create(b, word, special_of(word), &why) != 0 && (why.kind != ERR_EXISTS || mark_special(b, word, &why) != 0)) {
 			*e = why;
 			return -1;
 		}

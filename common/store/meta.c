@@ -41,7 +41,7 @@ int meta_read(int dirfd, const char *name, struct buf *out, struct err *e)
 	return got == 0 ? 0 : err_set(e, ERR_TEMP, errno, "reading %s", name);
 }
 
-int meta_replace(int dirfd, const char *name, struct slice content, struct err *e)
+int meta_replace(int dirfd, const char *name, struct slice content, bool durable, struct err *e)
 {
 	char tmp[80];
 	int fd, why = 0;
@@ -55,7 +55,7 @@ int meta_replace(int dirfd, const char *name, struct slice content, struct err *
 		why = errno;
 	if (why != 0)
 		(void)unlinkat(dirfd, tmp, 0);
-	else if (fsync(fd) != 0 || fsync(dirfd) != 0)
+	else if (durable && (fsync(fd) != 0 || fsync(dirfd) != 0))
 		why = errno;
 	close(fd);
 	return why == 0 ? 0 : err_set(e, err_kind_of(why), why, "writing %s", name);
@@ -130,7 +130,7 @@ int meta_save(struct mbox *m, struct err *e)
 	for (size_t i = 0; i < m->n_keywords; i++)
 		buf_putf(&b, "keyword %s\n", m->keyword[i]);
 	buf_puts(&b, "end\n");
-	rc = meta_replace(m->dirfd, FOLDER_NAME, buf_view(&b), e);
+	rc = meta_replace(m->dirfd, FOLDER_NAME, buf_view(&b), !m->box->making, e);
 	buf_done(&b);
 	return rc;
 }
