@@ -1,5 +1,5 @@
 """tests/crash/account.py - the accounting client: what was attempted, what was acknowledged with 250, what is found (reliability.md recipe R2)."""
-import itertools, os, re, socket, threading, time
+import itertools, os, random, re, socket, threading, time
 
 _runs = itertools.count(1)
 
@@ -7,8 +7,10 @@ _runs = itertools.count(1)
 class Account:
     """Senders that put unique tokens into messages for local users, over plain SMTP, as fast as they are let."""
 
-    def __init__(self, port, users, senders=4, domain="office.example", on_ack=None, padding=2000, limit=None):
+    def __init__(self, port, users, senders=4, domain="office.example", on_ack=None, padding=2000, limit=None, pause=0):
         self.port, self.users, self.domain, self.on_ack, self.padding, self.limit = port, users, domain, on_ack, padding, limit
+        self.longest = 0.0                                            # wait for a reply, in seconds
+        self.pause = pause                                            # seconds between two messages of a sender, at most
         self.attempted, self.acked, self.lock = {}, set(), threading.Lock()
         self.stopping = threading.Event()
         self.refused = {}
@@ -40,17 +42,23 @@ class Account:
                     self._reply(f)
                     while not self.stopping.is_set() and (self.limit is None or n < self.limit):
                         n += 1
+                        if self.pause:
+                            time.sleep(random.uniform(0, self.pause))
                         self._one(s, f, "t%s-%d-%d" % (self.run, number, n), self.users[(number + n) % len(self.users)])
             except (OSError, EOFError):
                 time.sleep(0.02)                       # the server is being killed
 
     def _reply(self, f):
-        while True:
-            line = f.readline()
-            if not line.endswith(b"\n"):
-                raise EOFError
-            if line[3:4] != b"-":
-                return line
+        began = time.monotonic()
+        try:
+            while True:
+                line = f.readline()
+                if not line.endswith(b"\n"):
+                    raise EOFError
+                if line[3:4] != b"-":
+                    return line
+        finally:
+            self.longest = max(self.longest, time.monotonic() - began)
 
     def _one(self, s, f, token, user):
         with self.lock:
@@ -103,3 +111,20 @@ def verdict(account, mail_dir):
     doubled = sorted(t for t, n in found.items() if n > 1)
     foreign = sorted(set(found) - set(account.attempted))
     return lost, doubled, broken, foreign
+
+
+def leftovers(state):
+    """Files that belong to no message any more, once the queue is empty."""
+    left = []
+    for root, _, names in os.walk(os.path.join(state, "spool")):
+        left += [os.path.join(root, n) for n in names if n.endswith((".eml", ".env", ".env.new", ".tmp")) or ".tmp." in n]
+    for root, _, names in os.walk(os.path.join(state, "mail")):
+        if os.path.basename(root) == "tmp":
+            left += [os.path.join(root, n) for n in names]
+    return left
+
+
+def drained(office):
+    """Has the queue told that it holds nothing?"""
+    r = office.posthouse("queue", "list", check=False)
+    return r.returncode == 0 and ("empty" in r.stdout.lower() or not r.stdout.strip())
