@@ -19,5 +19,6 @@ const struct alias_program alias_programs[] = {
 	{ "sendmail", sendmail_run },
 	{ "mailq", mailq_run },
 	{ "newaliases", newaliases_run },
+	{ "makemap", makemap_run },
 	{ NULL, NULL },
 };

@@ -18,5 +18,6 @@ extern const struct command_table cmd_manual_table;                   /* admin/c
 int sendmail_run(int argc, char **argv);                              /* admin/sendmail.c */
 int mailq_run(int argc, char **argv);
 int newaliases_run(int argc, char **argv);
+int makemap_run(int argc, char **argv);                               /* admin/makemap.c */
 
 #endif
