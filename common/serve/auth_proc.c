@@ -5,9 +5,11 @@
  * pam runs as root where the supervisor is root (pam_unix reads /etc/shadow), exists only with passdb = ... pam, and hears of no more than user,
  * password and address. It parses nothing of the network.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/auth_ledger.h"
 #include "auth/auth_pam.h"
 #include "auth/auth_server.h"
 #include "base/log.h"
@@ -27,6 +29,7 @@ struct auth_proc {
 	const struct settings *s;
 	struct auth_server *server;
 	struct drac_client *drac;
+	struct auth_ledger *ledger;
 	struct loop_timer retire;
 };
 
@@ -53,6 +56,35 @@ static void on_grant(void *ctx, struct auth_ticket *t, const struct auth_login_f
 static void on_forget(void *ctx, struct auth_ticket *t)
 {
 	drac_forget(((struct auth_proc *)ctx)->drac, t);
+}
+
+static uint32_t on_failed(void *ctx, const struct auth_login_fact *f, int64_t wall_us)
+{
+	struct auth_proc *ap = ctx;
+
+	return auth_ledger_failed(ap->ledger, &f->addr, f->user, wall_us / 1000000, ap->s->auth_failure_delay * 1000);
+}
+
+static void on_succeeded(void *ctx, const struct auth_login_fact *f, int64_t wall_us)
+{
+	auth_ledger_succeeded(((struct auth_proc *)ctx)->ledger, &f->addr, f->user, wall_us / 1000000);
+}
+
+static bool on_may_try(void *ctx, const struct auth_login_fact *f, int64_t wall_us)
+{
+	return auth_ledger_may_try(((struct auth_proc *)ctx)->ledger, &f->addr, f->user, wall_us / 1000000);
+}
+
+/* In runtime_directory: the count is of this boot. */
+static void open_ledger(struct auth_proc *ap)
+{
+	struct err e = ERR_INIT;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/auth.failures", ap->s->runtime_directory);
+	ap->ledger = auth_ledger_open(path, &e);
+	if (e.kind != ERR_NONE)
+		log_warn("failed logins are counted in each auth process alone: %s", e.text);
 }
 
 static void on_link(void *ctx, const char *role, unsigned index, int fd)
@@ -103,10 +135,12 @@ static void confine_auth(const struct settings *s)
 void auth_proc_run(struct proc *p)
 {
 	static const struct proc_events events = { on_link, on_retire };
-	static const struct auth_server_hooks with_drac = { .grant = on_grant, .forget = on_forget }, without = { .grant = NULL };
+	static const struct auth_server_hooks with_drac = { on_grant, on_forget, on_failed, on_succeeded, on_may_try },
+		without = { NULL, NULL, on_failed, on_succeeded, on_may_try };
 	struct auth_proc ap = { .p = p, .loop = proc_loop(p), .s = proc_settings(p) };
 	struct err e = ERR_INIT;
 
+	open_ledger(&ap);
 	ap.drac = drac_client_new(ap.loop, ap.s->drac_socket);
 	if (auth_server_new(&ap.server, ap.loop, ap.s, ap.s->drac ? &with_drac : &without, &ap, &e) != 0)
 		log_fatal("auth: %s", e.text);
@@ -116,6 +150,7 @@ void auth_proc_run(struct proc *p)
 	loop_run(ap.loop);
 	auth_server_free(&ap.server);
 	drac_client_free(&ap.drac);
+	auth_ledger_close(&ap.ledger);
 }
 
 /*
