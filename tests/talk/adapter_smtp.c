@@ -392,7 +392,7 @@ static enum smtp_want feed(struct smtp_talk *t, struct slice in, size_t *used_ou
 
 	memcpy(own, in.p, in.n);
 	want = smtp_session_input(t->session, slice_mem(own, in.n), used_out, out);
-	memset(own, 'Z', in.n);
+	explicit_bzero(own, in.n);                                        /* a memset before free() is optimised away */
 	free(own);
 	return want;
 }
