@@ -189,14 +189,14 @@ bool auth_ledger_may_try(const struct auth_ledger *l, const struct net_addr *add
 {
 	if (is_good(l, addr, user, now_s))
 		return true;
-	return decayed(find(l, key_of(l, BY_ADDR, addr, user)), now_s) < LEDGER_BLOCK_ADDR &&
+	return (net_addr_is_loopback(addr) || decayed(find(l, key_of(l, BY_ADDR, addr, user)), now_s) < LEDGER_BLOCK_ADDR) &&
 	    decayed(find(l, key_of(l, BY_USER, addr, user)), now_s) < LEDGER_BLOCK_USER;
 }
 
 uint32_t auth_ledger_failed(struct auth_ledger *l, const struct net_addr *addr, struct slice user, int64_t now_s, uint32_t first_ms)
 {
 	bool good = is_good(l, addr, user, now_s);
-	uint32_t n = add(l, key_of(l, BY_ADDR, addr, user), now_s), of_user = good ? 0 : add(l, key_of(l, BY_USER, addr, user), now_s);
+	uint32_t n = net_addr_is_loopback(addr) ? 1 : add(l, key_of(l, BY_ADDR, addr, user), now_s), of_user = good ? 0 : add(l, key_of(l, BY_USER, addr, user), now_s);
 	uint64_t delay = first_ms;
 
 	n = n > of_user ? n : of_user;

@@ -3,7 +3,7 @@
  * down at IMAP and SMTP too.
  *
  * A count halves every LEDGER_HALF_LIFE_S seconds. IPv6 clients count by /64. A pair of address and user that has logged in well within a week is known
- * good: what strangers do to the user's name neither slows nor blocks it there. Counts are approximate: the table is fixed, the oldest gives way.
+ * good: what strangers do to the user's name neither slows nor blocks it there. Loopback has no count of its own: web mail and tests sit there. Counts are approximate: the table is fixed, the oldest gives way.
  */
 #ifndef AUTH_AUTH_LEDGER_H
 #define AUTH_AUTH_LEDGER_H

@@ -41,6 +41,7 @@ struct auth_ticket {                                                  /* one log
 	struct auth_dialogue *dialogue;                               /* NULL: USER and PASS */
 	struct auth_login_fact fact;
 	bool wants_grant, waits_for_grant;
+	bool blocked;                                                 /* too many failures: refused whatever the password, in the time of a check */
 	bool bad_name;                                                /* no user can be called so; refused like any unknown one, in the same time */
 	struct slice password;
 	const char *method;
@@ -180,6 +181,12 @@ static void verify(struct auth_ticket *t)
 	struct auth_server *s = t->front->server;
 	struct user u = { .name = SLICE_NONE };
 	struct err e = ERR_INIT;
+
+	if (t->blocked) {
+		password_check_nobody(t->password);
+		deny(t, "too many failures, refused unheard", 0);
+		return;
+	}
 	int rc = s->use_users && !t->bad_name ? users_get(s->users, t->fact.user, t->arena, &u, &e) : 0;
 
 	if (rc < 0) {
@@ -227,12 +234,9 @@ static void check_claim(struct auth_ticket *t)
 {
 	struct auth_server *s = t->front->server;
 
-	if (s->hooks->may_try != NULL && !s->hooks->may_try(s->ctx, &t->fact, loop_wall_us(s->loop))) {
-		deny(t, "too many failures, refused unheard", 0);
-		return;
-	}
+	t->blocked = s->hooks->may_try != NULL && !s->hooks->may_try(s->ctx, &t->fact, loop_wall_us(s->loop));
 	follow_users(s);
-	if (auth_cache_has(s->cache, t->fact.user, t->password, loop_now(s->loop))) {
+	if (!t->blocked && auth_cache_has(s->cache, t->fact.user, t->password, loop_now(s->loop))) {
 		accept_login(t);
 		return;
 	}

@@ -41,6 +41,9 @@ static void answers_come_later_and_later(void **state)
 	assert_int_equal(auth_ledger_failed(l, &next, SLICE("u6@x"), NOW, 2000), 2000);
 	assert_int_equal(auth_ledger_failed(l, &a, SLICE("u7@x"), NOW + 8 * LEDGER_HALF_LIFE_S, 2000), 2000);
 	assert_int_equal(auth_ledger_failed(l, &a, SLICE("u7@x"), NOW, 0), 0);
+	struct net_addr lo = addr_of("127.0.0.1");
+	assert_int_equal(auth_ledger_failed(l, &lo, SLICE("u8@x"), NOW, 2000), 2000);
+	assert_int_equal(auth_ledger_failed(l, &lo, SLICE("u9@x"), NOW, 2000), 2000);
 	auth_ledger_close(&l);
 }
 
