@@ -95,6 +95,8 @@ void queue_ready(struct queue *q, struct qmessage *m)
 {
 	int64_t now = loop_wall_us(q->loop) / CLOCK_US_PER_S;
 
+	if (m->removed || (m->env.flags & ENV_HELD))
+		return;
 	for (size_t i = 0; i < m->env.n_rcpts; i++) {
 		if (!list_is_linked(&m->node_remote) && is_due(m, i, true, now))
 			list_append(&q->client.ready, &m->node_remote);
@@ -141,15 +143,20 @@ static void take_back(struct target *t)
 	void *value;
 
 	for (size_t at = 0; hmap_next(q->by_token, &at, &key, &value); ) {
+		bool had = false;
+
 		m = value;
 		for (size_t i = 0; i < m->env.n_rcpts && m->n_out > 0; i++) {
 			if (m->run[i].out != t)
 				continue;
 			m->run[i].out = NULL;
 			m->n_out--;
-			m->maybe_again = true;
+			m->maybe_again = had = true;
 		}
-		queue_ready(q, m);
+		if (had && m->n_out == 0 && (m->removed || (m->env.flags & ENV_HELD)))
+			queue_round_over(q, m);                       /* may free it: the walk allows that */
+		else if (had)
+			queue_ready(q, m);
 	}
 	t->n_out = 0;
 }

@@ -16,7 +16,7 @@
 #include "queue/deferred.h"
 #include "queue/state.h"
 
-enum { REPORT_AGAIN_S = 60 };
+enum { REPORT_AGAIN_S = 60, COMPACT_AT = 8192 };
 
 /* ---- later ---- */
 
@@ -353,6 +353,31 @@ static void wait_for_next(struct queue *q, struct qmessage *m)
 	start_due(q, m, next - now);
 }
 
+/* Each attempt leaves some octets in the message's arena; over days of attempts that adds up, so it is now and then made anew from its envelope. */
+static struct qmessage *compact(struct queue *q, struct qmessage *m)
+{
+	bool maybe_again = m->maybe_again, unclean = m->unclean, expanded = m->expanded, dirty = list_is_linked(&m->node_dirty);
+	struct err e = ERR_INIT;
+	struct buf text;
+
+	buf_init(&text, BUF_UNBOUNDED);
+	envelope_put(&m->env, &text);
+	queue_message_free(q, m);
+	m = queue_message_new(q, buf_view(&text), &e);
+	buf_done(&text);
+	if (m == NULL)
+		log_fatal("queue: an envelope that was just written is not understood: %s", e.text);
+	m->on_disk = true;
+	m->maybe_again = maybe_again;
+	m->unclean = unclean;
+	m->expanded = expanded;
+	for (size_t i = 0; i < m->env.n_rcpts; i++)
+		m->run[i].noted = m->env.rcpts[i].state == RCPT_DONE;
+	if (dirty)
+		queue_dirty(q, m);
+	return m;
+}
+
 void queue_round_over(struct queue *q, struct qmessage *m)
 {
 	bool all_done = true;
@@ -367,6 +392,7 @@ void queue_round_over(struct queue *q, struct qmessage *m)
 		queue_settled(q, m);
 		return;
 	}
-	queue_defer(q, m);
+	if (queue_defer(q, m) == 0 && !(m->env.flags & ENV_HELD) && arena_used(m->arena) > COMPACT_AT + 4 * m->env.n_rcpts * sizeof(*m->env.rcpts))
+		m = compact(q, m);
 	wait_for_next(q, m);
 }
