@@ -92,6 +92,7 @@ void smtp_forget_mail(struct smtp_session *s)
 
 /* ---- replies ---- */
 
+PRINTF_LIKE(2, 0)
 static void reply_v(struct buf *out, const char *fmt, va_list ap)
 {
 	size_t at = out->len;
