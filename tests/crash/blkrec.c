@@ -5,7 +5,7 @@
  *
  * disk   reads and writes LIVE; every write and every flush is appended to LOG, in the order in which they came
  * mark   what is written here is appended to LOG as well: a client's "ACK 17" stands in the same order as the disk's writes
- * fail   write 1: flushes fail with EIO from now on; write 0: they work again
+ * fail   write 1: the next flush fails with EIO; write +: all of them from now on; write 0: they work again
  *
  * LOG is a sequence of records: type (one octet, W F or M), offset (8), length (4), both little-endian, then the octets.
  * So a crash image for the moment of record n is: the base, plus all writes before the last F before n, plus any part of the writes after it.
@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct { int live, log, failing; } disk;                       /* FUSE callbacks have no other place for it */
+static struct { int live, log; char failing; } disk;                       /* FUSE callbacks have no other place for it */
 
 static int is(const char *path, const char *name)
 {
@@ -92,7 +92,7 @@ static int on_write(const char *path, const char *p, size_t n, off_t at, struct 
 {
 	(void)fi;
 	if (is(path, "fail")) {
-		disk.failing = n > 0 && p[0] == '1';
+		disk.failing = n > 0 ? p[0] : '0';
 		return (int)n;
 	}
 	if (is(path, "mark"))
@@ -108,7 +108,11 @@ static int on_fsync(const char *path, int data_only, struct fuse_file_info *fi)
 	(void)fi;
 	if (!is(path, "disk"))
 		return 0;
-	return disk.failing ? -EIO : append('F', 0, NULL, 0);
+	if (disk.failing == '1' || disk.failing == '+') {
+		disk.failing = disk.failing == '+' ? '+' : '0';
+		return -EIO;
+	}
+	return append('F', 0, NULL, 0);
 }
 
 static const struct fuse_operations operations = {
