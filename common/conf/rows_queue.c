@@ -11,7 +11,7 @@ static const struct conf_param rows[] = {
 	CONF_SECS(maximal_queue_lifetime, "5d", "1s", "100d",
 	    "When to give up: a message that could not be delivered for so long is returned to its sender."),
 	CONF_SECS(bounce_queue_lifetime, "2d", "1s", "100d",
-	    "The same for mail with the empty sender, such as returned mail. It is then dropped, with a line in the log."),
+	    "The same for mail with the empty sender, such as returned mail. Then only postmaster here is told."),
 	CONF_SECS(delay_warning_time, "4h", "0", "30d",
 	    "When the sender is told that a message still waits. 0 for never."),
 	CONF_SIZE(journal_segment_size, "16M", "1M", "1G",

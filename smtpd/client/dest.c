@@ -41,7 +41,7 @@ void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay)
 		struct qresult res = { m->job.token, r->rcpt->index, r->outcome, m->mail.dsn_passed_on && r->outcome == QRESULT_SENT,
 			slice_of(r->dsn), relay, slice_of(r->text) };
 
-		logline_attempt(&m->job, r->rcpt, relay, &m->times, &res);
+		logline_attempt(&m->job, r->rcpt, relay.n > 0 ? relay : SLICE("none"), &m->times, &res);
 		qmsg_put_result(&o->results, &res);
 	}
 	loop_task_queue(o->loop, &o->flush, flush_results, o);
@@ -51,7 +51,7 @@ void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay)
 static void fail_mail(struct outward *o, struct mail_out *m, enum qoutcome outcome, const char *dsn, const char *text)
 {
 	dialogue_settle(&m->mail, outcome, dsn, "%s", text);
-	mail_out_finish(o, m, SLICE("none"));
+	mail_out_finish(o, m, SLICE_NONE);                            /* no server said that: we did */
 }
 
 static bool has_bare_ends(struct slice s)

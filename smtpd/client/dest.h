@@ -77,7 +77,7 @@ void dest_peer_opened(struct dest *d);                                /* a peer 
 void dest_peer_gone(struct dest *d, bool was_opening);
 /* Reads the message; false: it cannot or may not be sent, and is finished. */
 bool mail_out_prepare(struct outward *o, struct mail_out *m);
-void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay);        /* logs, tells the queue, frees */
+void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay);        /* logs, tells the queue, frees; no relay: nobody was asked */
 void mail_out_free(struct mail_out *m);
 
 /* peer.c: one connection at a time, to the first candidate that takes it */

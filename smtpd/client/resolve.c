@@ -5,7 +5,7 @@
  *                    we are the best    5.4.6: the domain should be in mydestination or relay_domains
  *                    some               A and AAAA of the best five, all at once
  *                    none               A and AAAA of the domain itself
- *                    no such domain     5.4.4
+ *                    no such domain     5.1.2
  *                    failure, timeout   4.4.3
  *   addresses        none at all        5.4.4; 4.4.3 if any question failed
  *                    our own            as "we are the best"
@@ -243,7 +243,7 @@ static void on_mx(void *ctx, const struct dns_answer *a)
 		look_up_hosts(r);
 		break;
 	case DNS_NO_NAME:
-		conclude(r, QRESULT_FAILED, "5.4.4", "there is no domain %s", r->hop.host);
+		conclude(r, QRESULT_FAILED, "5.1.2", "there is no domain %s", r->hop.host);
 		break;
 	default:
 		conclude(r, QRESULT_DEFERRED, "4.4.3", "cannot look up the mail servers of %s: %s", r->hop.host, a->why);

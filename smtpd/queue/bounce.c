@@ -67,6 +67,10 @@ static void put_part(const struct bounce *b, const char *type, struct buf *out)
 	buf_puts(out, "\r\n");
 }
 
+/* The message had no sender, so it was a notification itself: only the postmaster hears of it. */
+static const char nobody_else[] =
+	"This message came with an empty sender, as notifications do, and could not be\r\ndelivered to the recipients below. Nobody but you, the postmaster, is told.\r\n";
+
 static void put_human(const struct bounce *b, const struct settings *s, enum bounce_action action, struct buf *out)
 {
 	struct buf until;
@@ -76,7 +80,7 @@ static void put_human(const struct bounce *b, const struct settings *s, enum bou
 	buf_init(&until, BUF_UNBOUNDED);
 	if (action == BOUNCE_DELAYED)
 		date_put(b->retry_until, b->zone_min, &until);
-	for (const char *p = openings[action]; *p != '\0'; p++) {
+	for (const char *p = action == BOUNCE_FAILED && b->env->sender.n == 0 ? nobody_else : openings[action]; *p != '\0'; p++) {
 		if (p[0] == '%' && p[1] == 's') {
 			buf_put(out, buf_view(&until));
 			p++;
@@ -126,6 +130,19 @@ static void put_original_recipient(const struct rcpt *r, struct buf *out)
 	}
 }
 
+/* "host MX said: 550 5.1.1 no (in reply to RCPT TO)" is for people; programs read what the server said. */
+static struct slice only_said(struct slice text)
+{
+	static const struct slice before = SLICE_INIT(" said: "), behind = SLICE_INIT(" (in reply to ");
+	ptrdiff_t at = slice_starts(text, SLICE("host ")) ? slice_find(text, before) : -1, end;
+
+	if (at < 0)
+		return text;
+	text = slice_from(text, (size_t)at + before.n);
+	end = slice_find(text, behind);
+	return end > 0 ? slice_head(text, (size_t)end) : text;
+}
+
 static void put_rcpt(const struct bounce *b, const struct bounce_rcpt *r, struct buf *out)
 {
 	buf_puts(out, "\r\n");
@@ -144,7 +161,7 @@ static void put_rcpt(const struct bounce *b, const struct bounce_rcpt *r, struct
 	}
 	if (r->text.n > 0) {
 		buf_puts(out, r->mta.n > 0 ? "Diagnostic-Code: smtp; " : "Diagnostic-Code: x-posthouse; ");
-		put_safe(out, r->text);
+		put_safe(out, r->mta.n > 0 ? only_said(r->text) : r->text);
 		buf_puts(out, "\r\n");
 	}
 	if (r->action == BOUNCE_DELAYED)
