@@ -133,7 +133,8 @@ static void answer(struct auth_request *r, const struct auth_msg_answer *am)
 {
 	char text[256];
 	size_t n = am->text.n < sizeof(text) ? am->text.n : sizeof(text) - 1;
-	struct auth_answer a = { .result = am->result, .challenge = am->challenge, .user = am->user, .method = am->method, .text = text };
+	struct auth_answer a = { .result = am->result, .challenge = am->challenge, .user = am->user, .method = am->method, .text = text,
+		.ticket = am->ticket, .generation = am->generation };
 
 	if (n != 0)
 		memcpy(text, am->text.p, n);

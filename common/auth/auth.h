@@ -11,6 +11,8 @@
 #include "io/chan.h"
 #include "io/net.h"
 
+#define AUTH_TICKET_SIZE 16u                                          /* octets */
+
 struct auth_client;                                                   /* a front's side: spreads requests over its links */
 struct auth_request;
 
@@ -30,6 +32,8 @@ struct auth_answer {
 	struct slice challenge;                                       /* MORE, or OK with server data: raw octets, not base64 */
 	struct slice user;                                            /* OK: canonical local@domain */
 	struct slice method;                                          /* "SCRAM-SHA-256", "PLAIN" ... for the log */
+	struct slice ticket;                                          /* OK of pop3, imap: proof for the spawner, AUTH_TICKET_SIZE; else empty */
+	unsigned generation;                                          /* of the spawner that knows the ticket: proc_generation() */
 	const char *text;                                             /* TEMP, DENIED: for the log, never for the peer beyond the fixed words */
 };
 

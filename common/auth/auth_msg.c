@@ -121,6 +121,8 @@ void auth_msg_put_answer(struct msg *m, const struct auth_msg_answer *a)
 	msg_put_slice(m, a->method);
 	msg_put_slice(m, a->text);
 	msg_put_u32(m, a->delay_ms);
+	msg_put_slice(m, a->ticket);
+	msg_put_u32(m, a->generation);
 }
 
 int auth_msg_get_answer(struct msg *m, struct auth_msg_answer *out)
@@ -133,6 +135,8 @@ int auth_msg_get_answer(struct msg *m, struct auth_msg_answer *out)
 	a.method = msg_get_slice(m, SMALL);
 	a.text = msg_get_slice(m, SMALL);
 	a.delay_ms = msg_get_u32(m);
+	a.ticket = msg_get_slice(m, AUTH_TICKET_SIZE);
+	a.generation = msg_get_u32(m);
 	if (m->type != AUTH_MSG_ANSWER || result > AUTH_SYNTAX || !msg_done(m))
 		return -1;
 	a.result = (enum auth_result)result;
@@ -177,5 +181,26 @@ int auth_msg_get_pam(struct msg *m, struct auth_msg_pam *out)
 		return -1;
 	p.result = (enum auth_result)result;
 	*out = p;
+	return 0;
+}
+
+void auth_msg_put_vouch(struct msg *m, const struct auth_msg_vouch *v)
+{
+	msg_init(m, AUTH_MSG_VOUCH);
+	msg_put_slice(m, v->ticket);
+	msg_put_slice(m, v->user);
+	msg_put_u32(m, v->ttl_ms);
+}
+
+int auth_msg_get_vouch(struct msg *m, struct auth_msg_vouch *out)
+{
+	struct auth_msg_vouch v;
+
+	v.ticket = msg_get_slice(m, AUTH_TICKET_SIZE);
+	v.user = msg_get_slice(m, LIMIT_USER_NAME);
+	v.ttl_ms = msg_get_u32(m);
+	if (m->type != AUTH_MSG_VOUCH || v.ticket.n != AUTH_TICKET_SIZE || v.user.n == 0 || !msg_done(m))
+		return -1;
+	*out = v;
 	return 0;
 }

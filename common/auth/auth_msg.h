@@ -4,6 +4,7 @@
  *   front to auth:   START or LOGIN, then CONTINUE for each client response, CANCEL when the client or the connection went away
  *   auth to front:   ANSWER; any result but AUTH_MORE ends the dialogue
  *   auth to PAM:     PAM_CHECK;  PAM to auth: PAM_ANSWER
+ *   auth to spawner: VOUCH, before the ANSWER that carries the same ticket
  *
  * Slices of what was read borrow from the message. -1 from a reader: the sender is broken, close the channel.
  */
@@ -12,7 +13,7 @@
 
 #include "auth/auth.h"
 
-enum auth_msg_type { AUTH_MSG_START = 1, AUTH_MSG_LOGIN, AUTH_MSG_CONTINUE, AUTH_MSG_CANCEL, AUTH_MSG_ANSWER, AUTH_MSG_PAM_CHECK, AUTH_MSG_PAM_ANSWER };
+enum auth_msg_type { AUTH_MSG_START = 1, AUTH_MSG_LOGIN, AUTH_MSG_CONTINUE, AUTH_MSG_CANCEL, AUTH_MSG_ANSWER, AUTH_MSG_PAM_CHECK, AUTH_MSG_PAM_ANSWER, AUTH_MSG_VOUCH };
 
 struct auth_msg_call {                                                /* START, LOGIN, CONTINUE, CANCEL */
 	uint64_t id;
@@ -30,6 +31,8 @@ struct auth_msg_answer {
 	uint64_t id;
 	enum auth_result result;
 	struct slice challenge, user, method, text;
+	struct slice ticket;                                          /* AUTH_TICKET_SIZE or none */
+	uint32_t generation;
 	uint32_t delay_ms;                                            /* before a refusal is said */
 };
 
@@ -42,11 +45,18 @@ struct auth_msg_pam {                                                 /* PAM_CHE
 	struct slice text;
 };
 
+struct auth_msg_vouch {
+	struct slice ticket, user;                                    /* AUTH_TICKET_SIZE; who has logged in */
+	uint32_t ttl_ms;
+};
+
 void auth_msg_put_call(struct msg *m, enum auth_msg_type type, const struct auth_msg_call *c);   /* initialises m */
 int auth_msg_get_call(struct msg *m, struct auth_msg_call *out) WARN_UNUSED;
 void auth_msg_put_answer(struct msg *m, const struct auth_msg_answer *a);
 int auth_msg_get_answer(struct msg *m, struct auth_msg_answer *out) WARN_UNUSED;
 void auth_msg_put_pam(struct msg *m, enum auth_msg_type type, const struct auth_msg_pam *p);
 int auth_msg_get_pam(struct msg *m, struct auth_msg_pam *out) WARN_UNUSED;
+void auth_msg_put_vouch(struct msg *m, const struct auth_msg_vouch *v);
+int auth_msg_get_vouch(struct msg *m, struct auth_msg_vouch *out) WARN_UNUSED;
 
 #endif

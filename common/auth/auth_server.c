@@ -116,10 +116,28 @@ static void deny(struct auth_ticket *t, const char *text, uint32_t extra_ms)
 	finish(t, AUTH_DENIED, SLICE_NONE, text, delay > extra_ms ? delay : extra_ms);
 }
 
+/* Who guards the mailboxes hears of it from us, not from the front. */
+static void welcome(struct auth_ticket *t)
+{
+	struct auth_server *s = t->front->server;
+	struct auth_msg_answer a = { .result = AUTH_OK, .challenge = t->last_challenge };
+	uint8_t ticket[AUTH_TICKET_SIZE];
+	int rc = s->hooks->vouch != NULL ? s->hooks->vouch(s->ctx, &t->fact, ticket, &a.generation) : 0;
+
+	if (rc < 0) {
+		finish(t, AUTH_TEMP, SLICE_NONE, "the spawner cannot be told of the login", 0);
+		return;
+	}
+	if (rc > 0)
+		a.ticket = slice_mem(ticket, sizeof(ticket));
+	send_answer(t, &a);
+	login_free(t);
+}
+
 void auth_server_granted(struct auth_ticket *t)
 {
 	t->waits_for_grant = false;
-	finish(t, AUTH_OK, t->last_challenge, "", 0);
+	welcome(t);
 }
 
 static void accept_login(struct auth_ticket *t)
@@ -133,7 +151,7 @@ static void accept_login(struct auth_ticket *t)
 		s->hooks->grant(s->ctx, t, &t->fact);
 		return;
 	}
-	finish(t, AUTH_OK, t->last_challenge, "", 0);
+	welcome(t);
 }
 
 /* What the cache knows is of the present users.db only. */

@@ -23,6 +23,9 @@ struct auth_login_fact {                                              /* borrowe
 struct auth_server_hooks {
 	/* Tell dracd; call auth_server_granted(t) when that is done or is not to be waited for any more. NULL: no DRAC. */
 	void (*grant)(void *ctx, struct auth_ticket *t, const struct auth_login_fact *f);
+	/* Before OK is answered: a ticket for the session process's door, if that service needs one (ticket_out) and which generation knows it. 1: drawn;
+	   0: none needed; -1: not to be had now, the login fails for the time being. NULL: none needed. */
+	int (*vouch)(void *ctx, const struct auth_login_fact *f, uint8_t ticket_out[AUTH_TICKET_SIZE], uint32_t *generation_out);
 	void (*forget)(void *ctx, struct auth_ticket *t);             /* the client is gone: t is no more */
 	/* Milliseconds to hold a refusal back, from the failures of this address and user so far; counts this one. NULL: auth_failure_delay. */
 	uint32_t (*failed)(void *ctx, const struct auth_login_fact *f, int64_t wall_us);

@@ -1,7 +1,8 @@
 /*
  * serve/auth_proc.c - the processes `auth` and `pam` of smtpd, pop3d and imapd: auth/auth_server.h and auth/auth_pam.h between supervisor and dracd.
  *
- * auth runs as posthouse, sandboxed. May open: users.db, dracd's socket. Trusts: fronts as to who the peer is. Sees passwords, keeps none.
+ * auth runs as posthouse, sandboxed. Where sessions follow a login (pop3d, imapd) it vouches for them to the spawner, which believes no front.
+ * May open: users.db, dracd's socket. Trusts: fronts as to who the peer is. Sees passwords, keeps none.
  * pam runs as root where the supervisor is root (pam_unix reads /etc/shadow), exists only with passdb = ... pam, and hears of no more than user,
  * password and address. It parses nothing of the network.
  */
@@ -19,6 +20,7 @@
 #include "drac/drac_msg.h"
 #include "serve/sandbox.h"
 #include "serve/super.h"
+#include "serve/vouch.h"
 
 #define GRANT_MS 300                                                      /* a login waits no longer for dracd (DESIGN.md section 6) */
 #define RETIRE_STEP_MS 50
@@ -29,6 +31,7 @@ struct auth_proc {
 	const struct settings *s;
 	struct auth_server *server;
 	struct drac_client *drac;
+	struct vouch *vouch;
 	struct auth_ledger *ledger;
 	struct loop_timer retire;
 };
@@ -51,6 +54,16 @@ static void on_grant(void *ctx, struct auth_ticket *t, const struct auth_login_f
 	memcpy(service, name.p, name.n);
 	service[name.n] = '\0';
 	drac_send_grant(ap->drac, &f->addr, f->user, service, ap->s->myhostname, f->session, f->tls ? DRAC_WHO_TLS : 0, GRANT_MS, on_granted, t);
+}
+
+static int on_vouch(void *ctx, const struct auth_login_fact *f, uint8_t ticket_out[AUTH_TICKET_SIZE], uint32_t *generation_out)
+{
+	struct auth_proc *ap = ctx;
+
+	if (!slice_eqs(f->service, "pop3") && !slice_eqs(f->service, "imap"))
+		return 0;
+	*generation_out = proc_generation(ap->p);
+	return vouch_for(ap->vouch, f->user, ticket_out) < 0 ? -1 : 1;
 }
 
 static void on_forget(void *ctx, struct auth_ticket *t)
@@ -94,6 +107,8 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 	(void)index;
 	if (strcmp(role, "pam") == 0)
 		auth_server_pam(ap->server, fd);
+	else if (strcmp(role, "spawner") == 0)
+		vouch_link(ap->vouch, fd);
 	else
 		auth_server_front(ap->server, fd);
 }
@@ -135,12 +150,13 @@ static void confine_auth(const struct settings *s)
 void auth_proc_run(struct proc *p)
 {
 	static const struct proc_events events = { on_link, on_retire };
-	static const struct auth_server_hooks with_drac = { on_grant, on_forget, on_failed, on_succeeded, on_may_try },
-		without = { NULL, NULL, on_failed, on_succeeded, on_may_try };
+	static const struct auth_server_hooks with_drac = { on_grant, on_vouch, on_forget, on_failed, on_succeeded, on_may_try },
+		without = { NULL, on_vouch, NULL, on_failed, on_succeeded, on_may_try };
 	struct auth_proc ap = { .p = p, .loop = proc_loop(p), .s = proc_settings(p) };
 	struct err e = ERR_INIT;
 
 	open_ledger(&ap);
+	ap.vouch = vouch_new(ap.loop);
 	ap.drac = drac_client_new(ap.loop, ap.s->drac_socket);
 	if (auth_server_new(&ap.server, ap.loop, ap.s, ap.s->drac ? &with_drac : &without, &ap, &e) != 0)
 		log_fatal("auth: %s", e.text);
@@ -149,6 +165,7 @@ void auth_proc_run(struct proc *p)
 	proc_ready(p);
 	loop_run(ap.loop);
 	auth_server_free(&ap.server);
+	vouch_free(&ap.vouch);
 	drac_client_free(&ap.drac);
 	auth_ledger_close(&ap.ledger);
 }

@@ -30,6 +30,7 @@ struct front_link {                                                  /* to a spa
 	struct list_node node;
 	struct front *f;
 	struct chan *c;
+	unsigned generation;
 };
 
 struct front {
@@ -43,7 +44,7 @@ struct front {
 	struct front_link *spawner;                                   /* the one for new work; NULL while it is being restarted */
 	struct front_listener *listeners;
 	size_t n_listeners;
-	struct loop_timer unpark;                                     /* orphans go on one after another */
+	struct loop_timer dismiss;                                    /* orphans of a spawner that died go one after another */
 	struct list_node conns;                                       /* before login, oldest first */
 	struct list_node ready;                                       /* logged in, waiting for output to drain or for the spawner */
 	struct list_node passed;                                      /* shovelled and parked */
@@ -85,7 +86,8 @@ struct fconn {
 
 	/* Once it is known who it is: one allocation, `texts`. */
 	char *texts;
-	struct session_card card;                                     /* user, method: in texts */
+	struct session_card card;                                     /* user, method, ticket: in texts */
+	unsigned generation;                                          /* of the spawner that knows the ticket */
 	struct buf kept;                                              /* parked: the state */
 	struct conn *pair;                                            /* shovel: the session's side */
 	int fd;                                                       /* parked without TLS: the client's socket; else -1 */
@@ -105,7 +107,7 @@ void fconn_auth_want(struct fconn *fc, enum login_want want, const struct login_
 
 /* login_pass.c */
 void fconn_hand_over(struct fconn *fc);                               /* now or when the spawner is there */
-void front_spawner_link(struct front *f, int fd);
+void front_spawner_link(struct front *f, unsigned generation, int fd);
 void front_links_free(struct front *f);
 void front_end_all(struct front *f);                                  /* the daemon stops: good-bye to those who sleep here, and sessions shall end */
 void fconn_shovel_in(struct fconn *fc);                               /* state SHOVEL: octets of the client */

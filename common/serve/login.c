@@ -417,7 +417,7 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 	if (strcmp(role, "auth") == 0)
 		auth_client_link(f->auth, index, fd);
 	else if (strcmp(role, "spawner") == 0)
-		front_spawner_link(f, fd);
+		front_spawner_link(f, proc_link_generation(f->p), fd);
 	else
 		close(fd);
 }

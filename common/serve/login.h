@@ -61,7 +61,7 @@ unsigned login_auth_count(const struct settings *s);
 unsigned login_one(const struct settings *s);
 #define LOGIN_PROC_ROWS(log, front_fn, spawner_fn) \
 	{ .role = "front", .log_name = log, .count = login_front_count, .listens = true, .talks_to = "auth spawner", .run = (front_fn) }, \
-	{ .role = "auth", .log_name = "auth", .count = login_auth_count, .talks_to = "pam", .run = auth_proc_run }, \
+	{ .role = "auth", .log_name = "auth", .count = login_auth_count, .talks_to = "pam spawner", .run = auth_proc_run }, \
 	{ .role = "pam", .log_name = "pam", .count = auth_pam_count, .user = PROC_AS_ROOT, .run = auth_pam_run }, \
 	{ .role = "spawner", .log_name = log, .count = login_one, .run = (spawner_fn) }
 

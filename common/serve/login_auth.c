@@ -94,7 +94,7 @@ static bool is_root(struct slice user)
 static void remember(struct fconn *fc, const struct auth_answer *a)
 {
 	size_t n = strlen(fc->session_id);
-	char *p = mem_new(a->user.n + a->method.n + 1);
+	char *p = mem_new(a->user.n + a->method.n + a->ticket.n + 1);
 
 	fc->texts = p;
 	memcpy(p, a->user.p, a->user.n);
@@ -103,6 +103,11 @@ static void remember(struct fconn *fc, const struct auth_answer *a)
 	if (a->method.n > 0)
 		memcpy(p, a->method.p, a->method.n);
 	fc->card.method = slice_mem(p, a->method.n);
+	p += a->method.n;
+	if (a->ticket.n > 0)
+		memcpy(p, a->ticket.p, a->ticket.n);
+	fc->card.ticket = slice_mem(p, a->ticket.n);
+	fc->generation = a->generation;
 	fc->card.session_id = slice_mem(fc->session_id, n);
 	fc->card.peer = fc->info.peer;
 	fc->card.tls = fc->info.tls;

@@ -18,7 +18,9 @@
 #include "base/mem.h"
 #include "serve/front.h"
 
-enum { READY_MS = 30000, UNPARK_MS = 100, UNPARK_PER_TURN = 20 };
+enum { READY_MS = 30000, DISMISS_MS = 100, DISMISS_PER_TURN = 20 };
+
+#define SPAWNER_LOST "The process that kept the mailboxes was restarted, please come again"
 
 static void move_to(struct fconn *fc, struct list_node *list)
 {
@@ -126,7 +128,7 @@ static const struct conn_ops pair_ops = { .on_input = on_pair_input, .on_drained
  * Hand-over
  */
 
-static void send_start(struct fconn *fc, struct slice left, int fd)
+static void send_start(struct fconn *fc, struct front_link *k, struct slice left, int fd)
 {
 	struct session_card card = fc->card;
 	struct buf state;
@@ -139,7 +141,7 @@ static void send_start(struct fconn *fc, struct slice left, int fd)
 	card.session_id = slice_of(fc->session_id);
 	card.state = buf_view(&state);
 	card.left = left;
-	session_msg_card(fc->f->spawner->c, SMSG_START, &card, fd);
+	session_msg_card(k->c, SMSG_START, &card, fd);
 	buf_done(&state);
 }
 
@@ -157,14 +159,15 @@ static int make_pair(struct fconn *fc)
 	return fds[1];
 }
 
-static void start_shovel(struct fconn *fc, int fd)
+static void start_shovel(struct fconn *fc, struct front_link *k, int fd)
 {
-	send_start(fc, SLICE_NONE, fd);
+	send_start(fc, k, SLICE_NONE, fd);
 	buf_done(&fc->kept);
 	arena_free(&fc->arena);
 	fc->s = NULL;
 	fc->parking = fc->wake_due = fc->half_ended = false;
 	fc->card.parked = false;
+	fc->card.ticket = SLICE_NONE;
 	fc->state = FC_SHOVEL;
 	move_to(fc, &fc->f->passed);
 	(void)hmap_put(fc->f->by_id, id_key(&fc->card.id), fc);
@@ -172,7 +175,7 @@ static void start_shovel(struct fconn *fc, int fd)
 	conn_resume(fc->c);
 }
 
-static void give_away(struct fconn *fc)
+static void give_away(struct fconn *fc, struct front_link *k)
 {
 	struct buf left;
 	int fd;
@@ -184,7 +187,7 @@ static void give_away(struct fconn *fc)
 		fd = fc->fd;
 		fc->fd = -1;
 	}
-	send_start(fc, buf_view(&left), fd);
+	send_start(fc, k, buf_view(&left), fd);
 	buf_done(&left);
 	fconn_free(fc);
 }
@@ -194,14 +197,36 @@ static void on_ready_too_long(void *ctx)
 	refuse(ctx, "The mailbox cannot be opened just now, try again in a minute");
 }
 
+/* Who was parked goes back to the spawner that parked it; a login to one of those that were told of it. NULL: wait; false: there is none any more. */
+static bool find_spawner(struct fconn *fc, struct front_link **k_out)
+{
+	struct front_link *newest = fc->f->spawner;
+
+	*k_out = fc->card.parked ? fc->link : NULL;
+	if (fc->card.parked)
+		return fc->link != NULL;
+	LIST_EACH(n, &fc->f->links) {
+		struct front_link *k = LIST_OF(n, struct front_link, node);
+
+		if (k->generation == fc->generation)
+			*k_out = k;
+	}
+	return *k_out != NULL || newest == NULL || newest->generation < fc->generation;
+}
+
 void fconn_hand_over(struct fconn *fc)
 {
+	struct front_link *k;
 	struct front *f = fc->f;
 	int fd;
 
 	if (fc->state != FC_READY || (fc->c != NULL && !conn_is_open(fc->c)))
 		return;
-	if (f->spawner == NULL || chan_is_full(f->spawner->c) || (fc->c != NULL && !fc->card.tls && conn_unsent(fc->c) > 0)) {
+	if (!find_spawner(fc, &k)) {
+		refuse(fc, SPAWNER_LOST);
+		return;
+	}
+	if (k == NULL || chan_is_full(k->c) || (fc->c != NULL && !fc->card.tls && conn_unsent(fc->c) > 0)) {
 		move_to(fc, &f->ready);
 		if (!loop_timer_is_running(&fc->timer))
 			loop_timer_start(f->l, &fc->timer, READY_MS, on_ready_too_long, fc);
@@ -209,9 +234,9 @@ void fconn_hand_over(struct fconn *fc)
 	}
 	loop_timer_stop(f->l, &fc->timer);
 	if (!fc->card.tls)
-		give_away(fc);
+		give_away(fc, k);
 	else if ((fd = make_pair(fc)) >= 0)
-		start_shovel(fc, fd);
+		start_shovel(fc, k, fd);
 	else
 		refuse(fc, "No descriptors are left, try again in a minute");
 }
@@ -252,7 +277,7 @@ static void fall_asleep(struct fconn *fc)
 	fc->parking = false;
 	fc->state = FC_PARKED;
 	loop_timer_start(fc->f->l, &fc->timer, (int64_t)fc->card.idle_left_s * 1000, on_autologout, fc);
-	if (fc->wake_due || fc->client_ended || conn_input(fc->c).n > 0)
+	if (fc->link == NULL || fc->wake_due || fc->client_ended || conn_input(fc->c).n > 0)
 		fconn_unpark(fc);
 }
 
@@ -277,9 +302,9 @@ static void park_tls(struct front_link *k, const struct session_card *card, int 
 	buf_init(&fc->kept, SESSION_STATE_MAX);
 	buf_put(&fc->kept, card->state);
 	fc->card.idle_left_s = card->idle_left_s;
-	if (f->spawner != NULL && (conn_unsent(fc->pair) > 0 || fc->client_ended || has_octets(fd))) {
+	if (conn_unsent(fc->pair) > 0 || fc->client_ended || has_octets(fd)) {
 		fc->card.parked = true;                               /* the client spoke just now: no sleep */
-		send_start(fc, SLICE_NONE, fd);
+		send_start(fc, k, SLICE_NONE, fd);
 		fc->card.parked = false;
 		buf_done(&fc->kept);
 		return;
@@ -319,7 +344,7 @@ static void park_plain(struct front_link *k, const struct session_card *card, in
 		memcpy(p + card->user.n, card->method.p, card->method.n);
 	fc->card.method = slice_mem(p + card->user.n, card->method.n);
 	memcpy(fc->session_id, card->session_id.p, n);
-	fc->card.session_id = fc->card.state = fc->card.left = SLICE_NONE;
+	fc->card.session_id = fc->card.state = fc->card.left = fc->card.ticket = SLICE_NONE;
 	fc->info.peer = card->peer;
 	buf_init(&fc->kept, SESSION_STATE_MAX);
 	buf_put(&fc->kept, card->state);
@@ -419,7 +444,7 @@ static void on_msg(void *ctx, struct msg *m)
  * Links
  */
 
-static void unpark_orphans(void *ctx)
+static void dismiss_orphans(void *ctx)
 {
 	struct front *f = ctx;
 	unsigned n_done = 0;
@@ -429,11 +454,11 @@ static void unpark_orphans(void *ctx)
 
 		if (fc->link != NULL || fc->state != FC_PARKED)
 			continue;
-		if (++n_done > UNPARK_PER_TURN) {
-			loop_timer_start(f->l, &f->unpark, UNPARK_MS, unpark_orphans, f);
+		if (++n_done > DISMISS_PER_TURN) {
+			loop_timer_start(f->l, &f->dismiss, DISMISS_MS, dismiss_orphans, f);
 			return;
 		}
-		fconn_unpark(fc);
+		refuse(fc, SPAWNER_LOST);
 	}
 }
 
@@ -447,6 +472,12 @@ static void link_free(struct front_link *k)
 		if (fc->link == k)
 			fc->link = NULL;
 	}
+	LIST_EACH(n, &f->ready) {
+		struct fconn *fc = LIST_OF(n, struct fconn, node);
+
+		if (fc->link == k)
+			fc->link = NULL;
+	}
 	if (f->spawner == k)
 		f->spawner = NULL;
 	list_remove(&k->node);
@@ -454,15 +485,15 @@ static void link_free(struct front_link *k)
 	free(k);
 }
 
-/* Nobody listens for the mail of those parked any more: the next spawner gets them one after another, so that no storm of forks comes of it. */
+/* Nobody listens for the mail of those parked any more, and the next spawner would not believe us whose they are: they are told so one after
+   another, so that no storm of logins comes of it. */
 static void on_spawner_close(void *ctx)
 {
 	struct front_link *k = ctx;
 	struct front *f = k->f;
 
 	link_free(k);
-	if (f->spawner != NULL)
-		unpark_orphans(f);
+	dismiss_orphans(f);
 }
 
 static void on_space(void *ctx)
@@ -474,17 +505,17 @@ static void on_space(void *ctx)
 
 static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_spawner_close, .on_space = on_space };
 
-void front_spawner_link(struct front *f, int fd)
+void front_spawner_link(struct front *f, unsigned generation, int fd)
 {
 	struct front_link *k = mem_new(sizeof(*k));
 
 	k->f = f;
+	k->generation = generation;
 	k->c = chan_new(f->l, fd, &spawner_ops, k);
 	list_append(&f->links, &k->node);
 	f->spawner = k;
 	f->next_generation = f->next_generation || f->retiring;
 	pass_ready(f);
-	unpark_orphans(f);
 }
 
 void front_links_free(struct front *f)

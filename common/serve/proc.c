@@ -23,7 +23,7 @@
 struct proc_link {
 	struct list_node node;
 	char role[PROC_ROLE_MAX];
-	unsigned index;
+	unsigned index, generation;
 	int fd;
 };
 
@@ -31,7 +31,7 @@ struct proc {
 	struct loop *loop;
 	const struct settings *settings;
 	const struct proc_row *row;
-	unsigned index, generation;
+	unsigned index, generation, link_generation;                  /* the last: while on_link runs */
 	struct proc_socket *sockets;
 	size_t n_sockets;
 	struct chan *ctl;
@@ -64,6 +64,11 @@ unsigned proc_generation(const struct proc *p)
 	return p->generation;
 }
 
+unsigned proc_link_generation(const struct proc *p)
+{
+	return p->link_generation;
+}
+
 bool proc_is_stopping(const struct proc *p)
 {
 	return p->stopping;
@@ -79,13 +84,14 @@ size_t proc_sockets(const struct proc *p, const struct proc_socket **socks_out)
  * The control channel
  */
 
-void proc_ctl_link(struct chan *c, const char *role, unsigned index, int fd)
+void proc_ctl_link(struct chan *c, const char *role, unsigned index, unsigned generation, int fd)
 {
 	struct msg m;
 
 	msg_init(&m, PROC_CTL_LINK);
 	msg_put_str(&m, role);
 	msg_put_u32(&m, index);
+	msg_put_u32(&m, generation);
 	m.fd = fd;
 	chan_send(c, &m);
 }
@@ -108,6 +114,7 @@ static void proc_deliver(void *ctx)
 		struct proc_link *k = LIST_OF(node, struct proc_link, node);
 
 		list_remove(node);
+		p->link_generation = k->generation;
 		if (p->events->on_link != NULL)
 			p->events->on_link(p->ctx, k->role, k->index, k->fd);
 		else
@@ -136,6 +143,7 @@ static void proc_take_link(struct proc *p, struct msg *m)
 	struct slice role = msg_get_slice(m, sizeof(k->role) - 1);
 
 	k->index = msg_get_u32(m);
+	k->generation = msg_get_u32(m);
 	k->fd = msg_take_fd(m);
 	if (!msg_done(m) || k->fd < 0) {                              /* no room for a descriptor: the peer meets a closed link and that is told to it */
 		log_error("a link from the supervisor came without its descriptor (RLIMIT_NOFILE?)");

@@ -11,7 +11,7 @@ enum proc_ctl { PROC_CTL_LINK = 1, PROC_CTL_RETIRE, PROC_CTL_READY, PROC_CTL_LAS
 
 #define PROC_CTL_TEXT_MAX 512
 
-void proc_ctl_link(struct chan *c, const char *role, unsigned index, int fd);    /* takes over fd */
+void proc_ctl_link(struct chan *c, const char *role, unsigned index, unsigned generation, int fd);    /* of the other end; takes over fd */
 void proc_ctl_retire(struct chan *c, bool stopping);             /* again with true where a reload turned into a stop */
 
 struct proc_birth {

@@ -41,6 +41,7 @@ void session_msg_card(struct chan *c, enum session_msg type, const struct sessio
 	msg_put_slice(&m, card->method);
 	msg_put_slice(&m, card->state);
 	msg_put_slice(&m, card->left);
+	msg_put_slice(&m, card->ticket);
 	m.fd = fd;
 	chan_send(c, &m);
 }
@@ -64,6 +65,7 @@ int session_msg_read_card(struct msg *m, struct session_card *out)
 	card.method = msg_get_slice(m, 64);
 	card.state = msg_get_slice(m, SESSION_STATE_MAX);
 	card.left = msg_get_slice(m, SESSION_LEFT_MAX);
+	card.ticket = msg_get_slice(m, AUTH_TICKET_SIZE);
 	if (!msg_done(m))
 		return -1;
 	*out = card;

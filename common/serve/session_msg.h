@@ -2,6 +2,7 @@
  * serve/session_msg.h - what front, spawner and session process say to each other. Packed and read here alone.
  *
  *   front   -> spawner   START card + descriptor          a login that succeeded, or a parked connection that must wake up
+ *   auth    -> spawner   auth/auth_msg.h VOUCH: who has logged in; without it no START of a front is good
  *   spawner -> session   START card + descriptor
  *   session -> spawner -> front   PARKED card + descriptor    the connection sleeps at the front (card.state says how to go on)
  *   session -> spawner -> front   REFUSED card + descriptor   the mailbox could not be opened (card.state says why, in words for the client)
@@ -20,6 +21,7 @@
 #ifndef SERVE_SESSION_MSG_H
 #define SERVE_SESSION_MSG_H
 
+#include "auth/auth.h"
 #include "io/chan.h"
 #include "io/net.h"
 
@@ -37,6 +39,7 @@ struct session_card {                                                 /* slices 
 	bool tls, parked;
 	struct net_addr peer;
 	struct slice user, session_id, method, state, left;
+	struct slice ticket;                                          /* START of a front, not parked: the auth process's (serve/gate.h) */
 };
 
 /* fd -1: none. The channel owns it afterwards. */

@@ -1,8 +1,8 @@
 /*
  * serve/spawner.c - one process a daemon: knows which session process serves which user, forks one for a user that has none.
  *
- * Runs as posthouse. May open: mailboxes' notify sockets, and what its children need before they confine themselves. Trusts: fronts as to who
- * logged in. Never sees: what a client sends behind its login (it passes by in `left`, unread), passwords, keys.
+ * Runs as posthouse. May open: mailboxes' notify sockets, and what its children need before they confine themselves. Trusts: auth processes as to who
+ * logged in; a front must show their ticket (serve/gate.h), or bring back a connection that a session process parked with it (serve/parked.h). Never sees: what a client sends behind its login (it passes by in `left`, unread), passwords, keys.
  *
  * A session process leaves without a race: it asks (EXIT n: "I saw n STARTs"); the answer is yes only where n is all that were sent, and from
  * that moment on the next login of the user gets a new process. For users with parked connections the notify socket is bound here, so that a
@@ -21,7 +21,9 @@
 #include "base/mem.h"
 #include "io/chan.h"
 #include "serve/boxdir.h"
+#include "serve/gate.h"
 #include "serve/login.h"
+#include "serve/parked.h"
 #include "serve/sandbox.h"
 #include "serve/session_msg.h"
 #include "serve/session_proc.h"
@@ -38,7 +40,8 @@ struct spawner {
 	const struct session_proto *proto;
 	struct sandbox_calls *calls;                                  /* what a session process may call */
 	struct hmap *users;                                           /* name -> suser */
-	struct hmap *parked;                                          /* connection id -> sparked */
+	struct hmap *parked;                                          /* of serve/parked.h */
+	struct gate *gate;
 	struct list_node fronts, workers;
 	unsigned n_workers;
 	uint32_t last_front;
@@ -55,13 +58,6 @@ struct suser {
 	char *box_dir;
 	struct slice name;                                            /* its text is box_dir's neighbour */
 	char *text;
-};
-
-struct sparked {
-	struct list_node node;
-	struct suser *user;
-	struct sfront *front;
-	uint64_t id;
 };
 
 struct sfront {
@@ -81,11 +77,6 @@ struct worker {                                                       /* a sessi
 	bool may_leave, chan_closed, reaped;
 	char *name;
 };
-
-static struct slice id_key(const uint64_t *id)
-{
-	return slice_mem(id, sizeof(*id));
-}
 
 /*
  * Users
@@ -134,9 +125,10 @@ static void user_drop_if_unused(struct suser *u)
 static void wake_all(struct suser *u)
 {
 	LIST_EACH(n, &u->parked) {
-		struct sparked *pk = LIST_OF(n, struct sparked, node);
+		const struct parked *pk = LIST_OF(n, struct parked, node);
+		const struct sfront *f = pk->front;
 
-		session_msg_id(pk->front->c, SMSG_WAKE, pk->id);
+		session_msg_id(f->c, SMSG_WAKE, pk->key[1]);
 	}
 }
 
@@ -172,41 +164,43 @@ static void unwatch_mailboxes(struct suser *u)
 	u->notify_fd = -1;
 }
 
-static void parked_drop(struct sparked *pk)
+static void parked_drop(struct parked *pk)
 {
 	struct suser *u = pk->user;
 
-	(void)hmap_del(u->sp->parked, id_key(&pk->id));
-	list_remove(&pk->node);
-	free(pk);
+	parked_free(u->sp->parked, pk);
 	if (--u->n_parked == 0)
 		unwatch_mailboxes(u);
 }
 
-static void parked_add(struct suser *u, struct sfront *f, uint64_t id)
+/* False: that front has such a one already; no session process of ours would say so. */
+static bool parked_add(struct suser *u, struct sfront *f, uint64_t id)
 {
-	struct sparked *pk = mem_new(sizeof(*pk));
+	struct parked *pk = parked_new(u->sp->parked, f->number, id, u->name);
 
+	if (pk == NULL)
+		return false;
 	pk->user = u;
 	pk->front = f;
-	pk->id = id;
 	list_append(&u->parked, &pk->node);
 	u->n_parked++;
-	(void)hmap_put(u->sp->parked, id_key(&pk->id), pk);
 	watch_mailboxes(u);
+	return true;
 }
 
 /* Over the limit of a user: the one parked longest makes room. */
 static void evict_oldest(struct suser *u)
 {
 	struct list_node *n = list_first(&u->parked);
-	struct sparked *pk;
+	const struct sfront *f;
+	struct parked *pk;
 
 	if (n == NULL)
 		return;
-	pk = LIST_OF(n, struct sparked, node);
+	pk = LIST_OF(n, struct parked, node);
+	f = pk->front;
 	log_info("connection limit: a parked connection of user=<%.*s> is closed for a new login", SLICE_FMT(u->name));
-	session_msg_id(pk->front->c, SMSG_EVICT, pk->id);
+	session_msg_id(f->c, SMSG_EVICT, pk->key[1]);
 	parked_drop(pk);
 }
 
@@ -276,13 +270,12 @@ static void give_back(struct worker *w, enum session_msg type, struct msg *m)
 	f = front_by_number(sp, card.front);
 	if (f == NULL && !card.tls && !list_is_empty(&sp->fronts))
 		f = LIST_OF(list_first(&sp->fronts), struct sfront, node);
-	if (f == NULL || fd < 0) {
+	if (f == NULL || fd < 0 || (type == SMSG_PARKED && (w->user == NULL || !parked_add(w->user, f, card.id)))) {
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	if (type == SMSG_PARKED && w->user != NULL)
-		parked_add(w->user, f, card.id);
+	card.user = slice_of(w->name);                                /* whatever it says itself */
 	session_msg_card(f->c, type, &card, fd);
 }
 
@@ -415,12 +408,62 @@ static void refuse(struct sfront *f, struct session_card *card, int fd, const ch
 	session_msg_card(f->c, SMSG_REFUSED, card, fd);
 }
 
+/* The card is one that may come in. */
+static void pass(void *ctx, void *front, struct session_card *card, int fd)
+{
+	struct spawner *sp = ctx;
+	struct sfront *f = front;
+	struct suser *u = user_get(sp, card->user);
+
+	if (u == NULL) {
+		refuse(f, card, fd, "This name cannot have a mailbox");
+		return;
+	}
+	if (u->worker != NULL && chan_is_full(u->worker->c)) {
+		refuse(f, card, fd, "Too many logins of this user at once");
+		return;
+	}
+	if (u->worker == NULL && worker_start(u) < 0) {
+		user_drop_if_unused(u);
+		refuse(f, card, fd, "No process could be started, try again in a minute");
+		return;
+	}
+	u->worker->starts++;
+	card->parked_others = u->n_parked;
+	card->linger_ms = sp->retiring || sp->n_workers > LINGER_PROCESSES ? 0 : LINGER_MS;
+	session_msg_card(u->worker->c, SMSG_START, card, fd);
+}
+
+static void turn_away(void *ctx, void *front, struct session_card *card, int fd)
+{
+	const struct sfront *f = front;
+
+	(void)ctx;
+	log_warn("login refused: user=<%.*s>, session=<%.*s>, reason=front %u has no ticket of an auth process for that user (was one of them restarted?)",
+	    SLICE_FMT(card->user), SLICE_FMT(card->session_id), f->number);
+	refuse(front, card, fd, "The login was lost on its way to the mailbox, please log in again");
+}
+
+static const struct gate_ops gate_ops = { .pass = pass, .turn_away = turn_away };
+
+static void come_back(struct sfront *f, struct session_card *card, int fd)
+{
+	struct parked *pk = parked_returns(f->sp->parked, f->number, card->id, card->user);
+
+	if (pk == NULL) {
+		log_warn("return refused: user=<%.*s>, session=<%.*s>, reason=no such connection of that user is parked at front %u",
+		    SLICE_FMT(card->user), SLICE_FMT(card->session_id), f->number);
+		refuse(f, card, fd, "The server has forgotten this connection, please come again");
+		return;
+	}
+	parked_drop(pk);
+	card->ticket = SLICE_NONE;
+	pass(f->sp, f, card, fd);
+}
+
 static void on_start(struct sfront *f, struct msg *m)
 {
-	struct spawner *sp = f->sp;
 	struct session_card card;
-	struct sparked *pk;
-	struct suser *u;
 	int fd;
 
 	if (session_msg_read_card(m, &card) < 0 || (fd = msg_take_fd(m)) < 0) {
@@ -428,36 +471,19 @@ static void on_start(struct sfront *f, struct msg *m)
 		return;
 	}
 	card.front = f->number;
-	u = user_get(sp, card.user);
-	if (u == NULL) {
-		refuse(f, &card, fd, "This name cannot have a mailbox");
-		return;
-	}
-	pk = hmap_get(sp->parked, id_key(&card.id));
-	if (pk != NULL)
-		parked_drop(pk);
-	if (u->worker != NULL && chan_is_full(u->worker->c)) {
-		refuse(f, &card, fd, "Too many logins of this user at once");
-		return;
-	}
-	if (u->worker == NULL && worker_start(u) < 0) {
-		user_drop_if_unused(u);
-		refuse(f, &card, fd, "No process could be started, try again in a minute");
-		return;
-	}
-	u->worker->starts++;
-	card.parked_others = u->n_parked;
-	card.linger_ms = sp->retiring || sp->n_workers > LINGER_PROCESSES ? 0 : LINGER_MS;
-	session_msg_card(u->worker->c, SMSG_START, &card, fd);
+	if (card.parked)
+		come_back(f, &card, fd);
+	else
+		gate_come(f->sp->gate, f, &card, fd);
 }
 
 static void on_gone(struct sfront *f, struct msg *m)
 {
-	struct sparked *pk;
+	struct parked *pk;
 	struct suser *u;
 	uint64_t id;
 
-	if (session_msg_read_id(m, &id) < 0 || (pk = hmap_get(f->sp->parked, id_key(&id))) == NULL)
+	if (session_msg_read_id(m, &id) < 0 || (pk = parked_get(f->sp->parked, f->number, id)) == NULL)
 		return;
 	u = pk->user;
 	parked_drop(pk);
@@ -503,7 +529,7 @@ static void on_front_close(void *ctx)
 	size_t at = 0;
 
 	while (hmap_next(sp->parked, &at, &key, &value)) {
-		struct sparked *pk = value;
+		struct parked *pk = value;
 		struct suser *u = pk->user;
 
 		if (pk->front == f) {
@@ -511,6 +537,7 @@ static void on_front_close(void *ctx)
 			user_drop_if_unused(u);
 		}
 	}
+	gate_forget(sp->gate, f);
 	chan_free(&f->c);
 	list_remove(&f->node);
 	free(f);
@@ -530,6 +557,10 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 	struct sfront *f;
 
 	(void)index;
+	if (strcmp(role, "auth") == 0) {
+		gate_link(sp->gate, fd);
+		return;
+	}
 	if (strcmp(role, "front") != 0) {
 		close(fd);
 		return;
@@ -569,6 +600,7 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 
 	sp.users = hmap_new();
 	sp.parked = hmap_new();
+	sp.gate = gate_new(sp.l, &gate_ops, &sp);
 	list_init(&sp.fronts);
 	list_init(&sp.workers);
 	loop_signal(sp.l, SIGCHLD, on_child, &sp);
@@ -576,6 +608,7 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 	proc_start(p, &events, &sp);
 	proc_ready(p);
 	loop_run(sp.l);
+	gate_free(&sp.gate);
 	hmap_free(&sp.users);
 	hmap_free(&sp.parked);
 	sandbox_calls_free(&sp.calls);

@@ -91,8 +91,8 @@ static void super_link(struct super_child *a, struct super_child *b)
 		log_error("no link between %s and %s: %s", a->row->role, b->row->role, e.text);
 		return;
 	}
-	proc_ctl_link(a->ctl, b->row->role, b->index, fds[0]);
-	proc_ctl_link(b->ctl, a->row->role, a->index, fds[1]);
+	proc_ctl_link(a->ctl, b->row->role, b->index, b->generation, fds[0]);
+	proc_ctl_link(b->ctl, a->row->role, a->index, a->generation, fds[1]);
 }
 
 /* Within a generation all whom the table connects; and fronts that finish their sessions with the processes that took over from theirs. */

@@ -67,6 +67,8 @@ const struct settings *proc_settings(const struct proc *p);
 unsigned proc_index(const struct proc *p);                            /* 0.. among those of its row */
 unsigned proc_generation(const struct proc *p);                       /* counts reloads */
 
+unsigned proc_link_generation(const struct proc *p);                   /* inside on_link: the generation of the process at the other end */
+
 struct proc_socket { int fd; int kind; const char *name; };
 size_t proc_sockets(const struct proc *p, const struct proc_socket **socks_out);
 
