@@ -34,7 +34,9 @@ struct fix {
 	struct auth_pam *pam;
 	struct auth_server_hooks hooks;
 	struct auth_ticket *ticket;                                   /* of a grant not answered yet */
-	unsigned grants, forgets;
+	unsigned grants, forgets, vouched;
+	int vouch_rc;
+	bool has_ticket;                                              /* in the answer: the one that on_vouch drew */
 	/* the answer */
 	int result;
 	char text[256], user[256], method[64], challenge[512];
@@ -57,6 +59,17 @@ static void on_forget(void *ctx, struct auth_ticket *t)
 	assert_ptr_equal(t, f->ticket);
 	f->ticket = NULL;
 	f->forgets++;
+}
+
+static int on_vouch(void *ctx, const struct auth_login_fact *fact, uint8_t ticket_out[AUTH_TICKET_SIZE], uint32_t *generation_out)
+{
+	struct fix *f = ctx;
+
+	assert_true(slice_eqs(fact->user, "u1@office.example"));
+	memset(ticket_out, 'T', AUTH_TICKET_SIZE);
+	*generation_out = 3;
+	f->vouched++;
+	return f->vouch_rc;
 }
 
 static uint32_t on_failed(void *ctx, const struct auth_login_fact *fact, int64_t wall_us)
@@ -149,6 +162,8 @@ static void on_answer(void *ctx, const struct auth_answer *a)
 
 	f->result = (int)a->result;
 	snprintf(f->text, sizeof(f->text), "%s", a->text ? a->text : "");
+	f->has_ticket = slice_eqs(a->ticket, "TTTTTTTTTTTTTTTT") && a->generation == 3;
+	assert_true(f->has_ticket || a->ticket.n == 0);
 	snprintf(f->user, sizeof(f->user), "%.*s", SLICE_FMT(a->user));
 	snprintf(f->method, sizeof(f->method), "%.*s", SLICE_FMT(a->method));
 	snprintf(f->challenge, sizeof(f->challenge), "%.*s", SLICE_FMT(a->challenge));
@@ -335,6 +350,27 @@ static void grant_comes_before_the_answer(void **state)
 	assert_int_equal(f->grants, 2);
 }
 
+static void the_spawner_hears_before_the_front(void **state)
+{
+	struct fix *f = *state;
+
+	start_plain(f);
+	f->hooks.vouch = on_vouch;
+	assert_int_equal(login(f, "u1", "wrong"), AUTH_DENIED);
+	assert_int_equal(login(f, "closed", "secret"), AUTH_DENIED);
+	assert_int_equal(f->vouched, 0);
+	assert_int_equal(login(f, "u1", "secret"), AUTH_OK);              /* a service without one */
+	assert_int_equal(f->vouched, 1);
+	assert_false(f->has_ticket);
+	f->vouch_rc = 1;
+	assert_int_equal(login(f, "u1", "secret"), AUTH_OK);
+	assert_true(f->has_ticket);
+	f->vouch_rc = -1;
+	assert_int_equal(login(f, "u1", "secret"), AUTH_TEMP);
+	assert_false(f->has_ticket);
+	assert_int_equal(f->vouched, 3);
+}
+
 static void a_dead_process_is_temporary(void **state)
 {
 	struct fix *f = *state;
@@ -476,6 +512,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(dialogues, setup, teardown),
 		cmocka_unit_test_setup_teardown(cache_is_dropped_with_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(grant_comes_before_the_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_spawner_hears_before_the_front, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_dead_process_is_temporary, setup, teardown),
 		cmocka_unit_test_setup_teardown(pam_decides_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(pam_accounts_and_delays, setup, teardown),

@@ -16,7 +16,7 @@
 struct seen {
 	struct loop *l;
 	struct session_card card;
-	char user[64], state[64], left[64];
+	char user[64], state[64], left[64], ticket[64];
 	uint64_t id;
 	int fd, cards, broken;
 };
@@ -42,6 +42,7 @@ static void on_msg(void *ctx, struct msg *m)
 	memcpy(s->user, card.user.p, card.user.n);
 	memcpy(s->state, card.state.p, card.state.n);
 	memcpy(s->left, card.left.p, card.left.n);
+	memcpy(s->ticket, card.ticket.p, card.ticket.n);
 }
 
 static void on_close(void *ctx)
@@ -57,7 +58,8 @@ static void a_card_travels(void **state)
 {
 	struct session_card card = { .id = 1ull << 63, .front = 7, .idle_left_s = 1800, .parked_others = 3, .linger_ms = 2000, .tls = true, .parked = true,
 		.peer = { { 192, 0, 2, 1 }, 4, 40000 }, .user = SLICE("anna@office.example"), .session_id = SLICE("s1"), .method = SLICE("PLAIN"),
-		.state = SLICE("8Sent"), .left = SLICE("STAT\r\n") };
+		.state = SLICE("8Sent"), .left = SLICE("STAT\r\n"),
+		.ticket = SLICE("0123456789abcdef") };
 	struct seen seen = { .l = loop_new(), .fd = -1 };
 	struct err e = ERR_INIT;
 	struct chan *a, *b;
@@ -82,6 +84,7 @@ static void a_card_travels(void **state)
 	assert_string_equal(seen.user, "anna@office.example");
 	assert_string_equal(seen.state, "8Sent");
 	assert_string_equal(seen.left, "STAT\r\n");
+	assert_string_equal(seen.ticket, "0123456789abcdef");
 	assert_int_equal(write(seen.fd, "x", 1), 1);
 	assert_int_equal(read(pipe_fds[0], &c, 1), 1);
 	close(seen.fd);
