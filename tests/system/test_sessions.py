@@ -180,12 +180,52 @@ def test_in_use_and_the_folder_behind_the_plus():
     other.quit()
 
 
+def test_a_spawner_or_an_auth_process_that_dies():
+    """The new spawner does not believe a front whose connections sleep there: they are told so, and a new login is as good as ever."""
+    lab.eventually("those of the tests before are gone", lambda: "imapd:session" not in names(), 20)
+    pair = [Imap("u3"), Imap("u3", True)]
+    for c in pair:
+        c.idle()
+    lab.eventually("all parked", lambda: "imapd:session" not in names(), 20)
+    [pid] = names()["imapd:spawner"]
+    os.kill(pid, signal.SIGKILL)
+    for c in pair:
+        assert c.line().startswith(b"* BYE")
+        c.close()
+    for role in ("imapd:spawner", "imapd:auth"):
+        for pid in names().get(role, []):
+            os.kill(pid, signal.SIGKILL)
+        lab.eventually("the supervisor knows", lambda: pid not in names().get(role, []))
+        for tls in (False, True):                          # waits for the next one, not for a time-out
+            again = Imap("u3", tls)
+            assert again.ask("NOOP")[-1].startswith(b"t OK")
+            again.close()
+
+
+def test_parked_connections_wake_after_a_reload():
+    pair = [Imap("u1"), Imap("u1", True)]
+    for c in pair:
+        c.idle()
+    lab.eventually("all parked", lambda: "imapd:session" not in names(), 20)
+    before = box().log().count("new settings in use")
+    with open(os.path.join(box().dir, "run", "imapd.pid")) as f:
+        os.kill(int(f.read()), signal.SIGHUP)
+    lab.eventually("the reload", lambda: box().log().count("new settings in use") > before)
+    append("u1")
+    for c in pair:
+        assert b"EXISTS" in c.line()
+        c.send(b"DONE\r\nn NOOP\r\n")
+        assert c.until("n")[-1].startswith(b"n OK")
+        c.close()
+
+
 def test_reload_keeps_connections_and_stop_is_quick():
     plain, tls = Imap("u1"), Imap("u1", True)
     with open(os.path.join(box().dir, "run", "imapd.pid")) as f:
         pid = int(f.read())
+    reloads = box().log().count("new settings in use")
     os.kill(pid, signal.SIGHUP)
-    lab.eventually("the reload", lambda: "new settings in use" in box().log())
+    lab.eventually("the reload", lambda: box().log().count("new settings in use") > reloads)
     assert plain.ask("NOOP")[-1].startswith(b"t OK") and tls.ask("NOOP")[-1].startswith(b"t OK")
     fresh = Imap("u3")
     began = time.monotonic()
