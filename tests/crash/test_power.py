@@ -84,8 +84,8 @@ def record_load(fs, work):
         os.mkdir(mnt + "/state")
         office_dir_users.up()
         mark = os.open(fuse + "/mark", os.O_WRONLY)
-        # One sender first (a flush a message), then four at once (group commit).
-        for senders, limit in ((1, 25), (4, 15)):
+        # One sender first (a flush a message), then sixteen at once (group commit).
+        for senders, limit in ((1, 25), (16, 8)):
             account = Account(office_dir_users.port["smtp"], USERS, senders=senders, limit=limit, padding=1500,
                               on_ack=lambda token: os.write(mark, token.encode() + b"\n"))
             account.start()
@@ -99,6 +99,16 @@ def record_load(fs, work):
         sh("umount", fuse)
         rec.wait()
     return office_dir_users
+
+
+def flushes_a_message(log):
+    """Of each load, in their order: device flushes between its first 250 and its last, checkpoints included, for each message."""
+    marks = [(i, r[2].decode().split("-")[0]) for i, r in enumerate(log) if r[0] == b"M"]
+    figures = []
+    for run in dict.fromkeys(run for _, run in marks):
+        at = [i for i, of in marks if of == run]
+        figures.append(sum(1 for r in log[at[0]:at[-1]] if r[0] == b"F") / (len(at) - 1))
+    return figures
 
 
 def cut_images(work, wanted):
@@ -191,7 +201,9 @@ def power(fs):
     work = tempfile.mkdtemp(prefix="power.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
     try:
         office = record_load(fs, work)
-        flushes = sum(1 for r in records(os.path.join(work, "log")) if r[0] == b"F")
+        log = list(records(os.path.join(work, "log")))
+        flushes = sum(1 for r in log if r[0] == b"F")
+        print("note: %s: %s device flushes for each accepted message, alone and at 16 senders" % (fs, " and ".join("%.2f" % n for n in flushes_a_message(log))))
         bad, images, at_stake = [], 0, 0
         for what, acked, image in cut_images(work, IMAGES // 2 + 2):
             images += 1
