@@ -88,6 +88,7 @@ struct mbox {
 	struct scache cache;
 	int64_t stamp_new, stamp_cur;
 	uint32_t racy;                                                /* 1: new, 2: cur */
+	bool swept;                                                   /* tmp/ was looked through once */
 	bool stamps_moved;                                            /* a transaction of ours touches the directories */
 
 	uint32_t *unlink_slots;                                       /* expunged by the log, perhaps not yet from the directory */

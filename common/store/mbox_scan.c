@@ -7,13 +7,16 @@
 #include "store/folder.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/dirlist.h"
@@ -321,6 +324,24 @@ static int settle(struct mbox *m, struct err *e)
 	return mbox_rebuild(m, e) != 0 || mbox_reload(m, e) != 0 ? -1 : 1;
 }
 
+/* A writer that was killed while it folded leaves a half-made log or index in tmp/. Whoever has the lock next knows that nobody is at it. */
+static void sweep_tmp(struct mbox *m)
+{
+	int fd = openat(m->dirfd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	m->swept = true;
+	if (d == NULL) {
+		file_close(&fd);
+		return;
+	}
+	while ((entry = readdir(d)) != NULL)
+		if (slice_starts(slice_of(entry->d_name), SLICE("posthouse.")))
+			(void)unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
+}
+
 int mbox_begin(struct mbox *m, struct err *e)
 {
 	for (int turn = 0; turn < 16; turn++) {
@@ -337,8 +358,11 @@ int mbox_begin(struct mbox *m, struct err *e)
 			slog_unlock(&m->log);
 			return -1;
 		}
-		if (rc == 0 && !replaced)
+		if (rc == 0 && !replaced) {
+			if (!m->swept)
+				sweep_tmp(m);
 			return 0;
+		}
 	}
 	return err_set(e, ERR_TEMP, 0, "%s: the log does not come to rest", m->name);
 }

@@ -1,6 +1,8 @@
 /*
  * tests/unit/store/test_mbox.c - a user's mailboxes as pop3d, imapd and deliver use them.
  */
+#include <fcntl.h>
+
 #include "store_env.h"
 
 #include <dirent.h>
@@ -253,6 +255,25 @@ static void test_restart(void **state)
 	assert_int_equal(s.messages, 4);
 }
 
+/* What a writer leaves in tmp/ that is killed while it folds goes when the next one has the lock; what others put there is theirs. */
+static void test_tmp_is_swept(void **state)
+{
+	struct env *v = *state;
+	char stray[192], theirs[192];
+
+	env_open(v);
+	env_deliver(v, "INBOX", "Q1", MESSAGE);
+	box_close(&v->b);
+	snprintf(stray, sizeof stray, "%s/u1/tmp/posthouse.index.0123456789abcdef", v->dir);
+	snprintf(theirs, sizeof theirs, "%s/u1/tmp/1.procmail", v->dir);
+	close(creat(stray, 0600));
+	close(creat(theirs, 0600));
+	env_open(v);
+	env_deliver(v, "INBOX", "Q2", MESSAGE);
+	assert_int_equal(access(stray, F_OK), -1);
+	assert_int_equal(access(theirs, F_OK), 0);
+}
+
 static void test_vanished(void **state)
 {
 	struct env *v = *state;
@@ -477,7 +498,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_first_open), T(test_deliver_and_read), T(test_delivered_once), T(test_link_from), T(test_flags_and_views),
-		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_restart), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
+		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_restart), T(test_tmp_is_swept), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
