@@ -264,10 +264,10 @@ static void test_tmp_is_swept(void **state)
 	env_open(v);
 	env_deliver(v, "INBOX", "Q1", MESSAGE);
 	box_close(&v->b);
-	snprintf(stray, sizeof stray, "%s/u1/tmp/posthouse.index.0123456789abcdef", v->dir);
-	snprintf(theirs, sizeof theirs, "%s/u1/tmp/1.procmail", v->dir);
-	close(creat(stray, 0600));
-	close(creat(theirs, 0600));
+	snprintf(stray, sizeof stray, "%s/office.test/u1/tmp/posthouse.index.0123456789abcdef", v->dir);
+	snprintf(theirs, sizeof theirs, "%s/office.test/u1/tmp/1.procmail", v->dir);
+	assert_int_equal(close(creat(stray, 0600)), 0);
+	assert_int_equal(close(creat(theirs, 0600)), 0);
 	env_open(v);
 	env_deliver(v, "INBOX", "Q2", MESSAGE);
 	assert_int_equal(access(stray, F_OK), -1);
