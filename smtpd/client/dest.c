@@ -93,6 +93,8 @@ bool mail_out_prepare(struct outward *o, struct mail_out *m)
 	size_t hops;
 	char text[100];
 
+	if (m->octets.p != NULL)                                      /* it was put back */
+		return true;
 	if (spool_message_get(o->reader, arena_str(m->arena, m->job.id), &m->job.place, (m->job.flags & QJOB_IN_LARGE) != 0, m->arena, &m->message, &e) < 0) {
 		fail_mail(o, m, QRESULT_DEFERRED, "4.3.0", e.text);
 		return false;
@@ -116,6 +118,12 @@ struct mail_out *dest_next(struct dest *d)
 	list_remove(n);
 	d->n_waiting--;
 	return LIST_OF(n, struct mail_out, node);
+}
+
+void dest_put_back(struct dest *d, struct mail_out *m)
+{
+	list_prepend(&d->waiting, &m->node);
+	d->n_waiting++;
 }
 
 static void fail_waiting(struct dest *d, enum qoutcome outcome, const char *dsn, const char *text)

@@ -71,6 +71,7 @@ void dest_sweep(struct outward *o);                                   /* forgets
 void dest_drop_all(struct outward *o);                                /* the queue is gone: so is what it asked for */
 
 /* From peers: */
+void dest_put_back(struct dest *d, struct mail_out *m);               /* to be taken next, by another peer */
 struct mail_out *dest_next(struct dest *d);                           /* takes what waits; NULL: nothing */
 void dest_unreachable(struct dest *d, const char *dsn, const char *text);   /* every candidate was tried by a peer, the last one failed like this */
 void dest_peer_opened(struct dest *d);                                /* a peer that was being opened is ready */

@@ -90,6 +90,17 @@ static void finish_mail(struct peer *p)
 	mail_out_finish(out_of(p), m, slice_of(p->name));
 }
 
+/* The server had ended the connection before it heard of this message, which then goes by another one: nothing of it was sent yet. */
+static bool put_back_unheard(struct peer *p)
+{
+	if (p->mail == NULL || p->n_mails < 2 || p->dialogue.state != DS_MAIL)
+		return false;
+	p->dialogue.mail = NULL;
+	dest_put_back(p->dest, p->mail);
+	p->mail = NULL;
+	return true;
+}
+
 /* The connection is of no more use. */
 static void over(struct peer *p, const char *dsn, const char *why)
 {
@@ -294,7 +305,10 @@ static void on_close(void *ctx, enum conn_end why, const struct err *e)
 		next_candidate(p, "4.4.1", words);
 		return;
 	}
-	over(p, why == CONN_TLS_FAILED ? "4.7.5" : "4.4.2", text);
+	if ((why == CONN_EOF || why == CONN_ERROR) && put_back_unheard(p))
+		peer_end(p);
+	else
+		over(p, why == CONN_TLS_FAILED ? "4.7.5" : "4.4.2", text);
 }
 
 static const struct conn_ops conn_ops = { on_input, on_tls, on_drained, on_close, NULL, NULL };

@@ -120,7 +120,8 @@ def world():
                    "host-record=mx10.order.test," + REFUSED, "host-record=mx20.order.test," + GOOD, "host-record=mx30.order.test," + SECOND,
                    "host-record=aonly.test," + GOOD, "host-record=sixonly.test,::1", "dns-rr=nullmx.test,15,000000",
                    *one("ok", OK), *one("refused", REFUSED), *one("denied", DENIED), *one("tls", "127.0.0.31"), *one("eager", "127.0.0.32"),
-                   *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37")]
+                   *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37"), *one("hung", "127.0.0.38"),
+                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40")]
         for name, (host, _) in HOSTILE.items():
             records += one(name, host)
         _dns = lab.Dns(records)
@@ -138,19 +139,19 @@ def slow_world():
     if _slow is None:
         relay = Mx(port=lab.free_port(), reply=lambda line, nth: b"451 4.7.1 too busy today\r\n" if line.startswith("RCPT") and "late" in line else None)
         _slow = lab.Appliance(domain="branch.example", settings={"relayhost": "[127.0.0.1]:%d" % relay.port, "mynetworks": "127.0.0.0/8",
-                              "minimal_backoff_time": "1s", "maximal_queue_lifetime": "3s", "bounce_queue_lifetime": "2s"})
+                              "minimal_backoff_time": "1s", "maximal_queue_lifetime": "3s", "bounce_queue_lifetime": "2s", "delay_warning_time": "1s"})
         _slow.relay = relay
     return _slow
 
 
-def send(to, token, sender="u1@office.example", body=None, office=None, options=()):
+def send(to, token, sender="u1@office.example", body=None, office=None, options=(), rcpt_options=()):
     """By port 25 from mynetworks. Returns the queue id."""
     with (office or world()).smtp() as s:
         s.ehlo()
         code, text = s.mail(sender, list(options))
         assert code == 250, (code, text)
         for r in [to] if isinstance(to, str) else to:
-            code, text = s.rcpt(r)
+            code, text = s.rcpt(r, list(rcpt_options))
             assert code == 250, (r, code, text)
         code, text = s.data(body or "From: %s\r\nTo: somebody\r\nSubject: %s\r\nX-Token: %s\r\n\r\nbody of %s\r\n" % (sender, token, token, token))
         assert code == 250, (code, text)
@@ -186,10 +187,10 @@ def gone(qid, seconds=10, office=None):
     lab.eventually("%s out of the queue" % qid, lambda: entry(qid, office) is None, seconds)
 
 
-def bounce(token, user="u1", office=None, seconds=10):
+def bounce(token, user="u1", office=None, seconds=10, action="failed"):
     """The notification about a message: (all of it, fields of each recipient, part 3)."""
     office = office or world()
-    found = lab.eventually("a bounce about " + token, lambda: [m for m in office.mail(user) if token.encode() in m and b"multipart/report" in m], seconds)
+    found = lab.eventually("a bounce about " + token, lambda: [m for m in office.mail(user) if token.encode() in m and b"multipart/report" in m and b"\nAction: %s" % action.encode() in m], seconds)
     assert len(found) == 1, len(found)
     whole = email.message_from_bytes(found[0], policy=email.policy.default)
     assert whole.get_content_type() == "multipart/report" and whole.get_param("report-type") == "delivery-status"
@@ -318,13 +319,103 @@ def test_about_a_bounce_only_our_postmaster_hears():
     lab.eventually("that one too", lambda: [m for m in world().mail("u1") + world().mail("postmaster") if b"from-nobody-2" in m])
 
 
-def test_life_ends_with_a_report():
+def test_late_is_told_and_life_ends_with_a_report():
     qid = send("late@wherever.test", "too-late", sender="u1@branch.example", office=slow_world())
     reason(qid, "too busy today", office=slow_world())
+    _, rcpts, _ = bounce("too-late", office=slow_world(), action="delayed")
+    assert rcpts[0]["Status"] == "4.7.1" and rcpts[0]["Will-Retry-Until"], rcpts[0].as_string()
     _, rcpts, _ = bounce("too-late", office=slow_world(), seconds=15)
     assert rcpts[0]["Action"] == "failed" and rcpts[0]["Status"] in ("4.4.7", "5.4.7", "4.7.1"), rcpts[0].as_string()
     assert "too busy today" in rcpts[0]["Diagnostic-Code"]
     gone(qid, office=slow_world())
+
+
+def test_success_is_told_where_it_was_asked_for():
+    send("x@ok.test", "told-relayed", rcpt_options=["NOTIFY=SUCCESS"])
+    _, rcpts, _ = bounce("told-relayed", action="relayed")
+    assert rcpts[0]["Status"].startswith("2."), rcpts[0].as_string()
+    mx("127.0.0.39", reply=lambda line, nth: b"250-mx\r\n250 DSN\r\n" if line.startswith("EHLO") else None)
+    qid = send("x@dsn.test", "told-by-them", rcpt_options=["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;y@dsn.test"], options=["ENVID=E7", "RET=HDRS"])
+    mx("127.0.0.39").wait("told-by-them")
+    gone(qid)
+    heard = b"".join(mx("127.0.0.39").heard)
+    assert b"RCPT TO:<x@dsn.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;y@dsn.test\r\n" in heard and b" RET=HDRS ENVID=E7\r\n" in heard, heard
+    qid = send("bad@denied.test", "told-never", rcpt_options=["NOTIFY=NEVER"])
+    gone(qid)
+    time.sleep(0.3)
+    assert not [m for m in world().mail("u1") if b"told-by-them" in m or b"told-never" in m]
+
+
+# ---- connections ----
+
+def test_a_hung_server_holds_up_nobody():
+    mx("127.0.0.38", reply=lambda line, nth: time.sleep(60))
+    ids = [send("x@hung.test", "hung-%d" % i) for i in range(25)]
+    began = time.monotonic()
+    send("x@ok.test", "past-the-hung")
+    mx(OK).wait("past-the-hung", 3)
+    assert "being tried now" in world().posthouse("queue", "list")
+    assert 1 <= mx("127.0.0.38").connections <= 10
+    for qid in ids:
+        world().posthouse("queue", "remove", qid)
+    assert time.monotonic() - began < 5 * lab.SLOW
+    assert "removed by uid" in story(ids[0]), story(ids[0])
+
+
+def test_many_messages_and_recipients_share_connections():
+    before, n = mx(GOOD).connections, 60
+    for i in range(n):
+        send("x@aonly.test", "many-%d-" % i)
+    for i in range(n):
+        mx(GOOD).wait("many-%d-" % i)
+    assert mx(GOOD).connections - before < n / 2, mx(GOOD).connections - before
+    to = ["user%d@aonly.test" % i for i in range(500)]
+    qid = send(to, "many-rcpts")
+    gone(qid)
+    got = [r for m in mx(GOOD).messages if b"many-rcpts" in m[2] for r in m[1]]
+    assert sorted(got) == sorted(to), len(got)
+
+
+def test_a_connection_that_died_between_messages_costs_no_wait():
+    """A server may end a connection after each message, and says so only when it is used again."""
+    seen = []
+
+    def moody(line, nth):
+        if line.startswith("MAIL"):
+            seen.append(nth)
+            return b"" if seen.count(nth) > 1 else None
+        return None
+    server = mx("127.0.0.40", reply=moody)
+    send("x@moody.test", "moody-1")
+    server.wait("moody-1")
+    qid = send("x@moody.test", "moody-2")
+    server.wait("moody-2", 5)
+    gone(qid)
+    assert "deferred" not in story(qid), story(qid)
+
+
+def test_required_tls_is_required():
+    clear, secret = Mx(port=lab.free_port()), Mx(port=lab.free_port(), tls=certificate())
+    strict = lab.Appliance(domain="strict.example", settings={"relayhost": "[127.0.0.1]:%d" % clear.port, "mynetworks": "127.0.0.0/8", "client_tls": "encrypt"})
+    sender = "u1@strict.example"
+    qid = send("x@a.test", "must-tls", sender=sender, office=strict)
+    r = reason(qid, "TLS", office=strict)
+    assert not clear.messages and "4.7" in story(qid, strict), (r, story(qid, strict))
+    for how, goes in (("encrypt", True), ("verify", False)):
+        strict.down()
+        with open(strict.conf) as f:
+            text = f.read()
+        with open(strict.conf, "w") as f:
+            f.write(re.sub(r"(?m)^(relayhost\s*=).*$", r"\1 [127.0.0.1]:%d" % secret.port, re.sub(r"(?m)^(client_tls\s*=).*$", r"\1 " + how, text)))
+        strict.settings.update({"relayhost": "[127.0.0.1]:%d" % secret.port, "client_tls": how})
+        strict.up()
+        qid = send("x@a.test", "tls-" + how, sender=sender, office=strict)
+        if goes:
+            assert secret.wait("tls-" + how)[3] is True
+        else:
+            assert "certificate" in reason(qid, "TLS", office=strict)["reason"]
+            assert not [m for m in secret.messages if b"tls-verify" in m[2]]
+    strict.destroy()
 
 
 # ---- octets ----
