@@ -37,8 +37,6 @@ static const struct conf_param rows[] = {
 	    "How many users may vouch for one address. With more of them it is taken for a shared one and no longer opened."),
 	CONF_NUMBER(drac_addresses_per_user, "8", "1", "1000",
 	    "How many addresses one user may have open."),
-	CONF_LIST(drac_peers, "",
-	    "Other dracd hosts, as HOST:PORT, whose entries are taken over by TLS. Empty for none."),
 	CONF_LIST(drac_ipv6_keys, "plain",
 	    "The spellings of IPv6 addresses in drac_table: plain, sendmail, exim, exim-net. Give all that its readers need."),
 };

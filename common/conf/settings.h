@@ -88,7 +88,6 @@ struct settings {
 	bool drac_match_sender;
 	uint32_t drac_lifetime, drac_max_age;
 	uint32_t drac_users_per_address, drac_addresses_per_user;
-	const char *drac_peers;
 	const char *drac_ipv6_keys;
 
 	/* rows_mail.c: mailboxes, pop3d, imapd */
