@@ -203,7 +203,8 @@ static void act(struct peer *p, enum dialogue_want want)
 {
 	switch (want) {
 	case DIALOGUE_INPUT:
-		set_deadline(p);
+		if (p->dialogue.reply.lines == 0)                     /* the time is for a whole reply, however many lines trickle in */
+			set_deadline(p);
 		conn_flush(p->conn);
 		break;
 	case DIALOGUE_TLS:

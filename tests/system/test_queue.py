@@ -13,7 +13,7 @@ _mx = {}
 
 
 class Mx:
-    """An SMTP server at one loopback address. reply(line, nth connection) -> raw octets, b"" to hang up, or None for our own. Keeps all it hears."""
+    """An SMTP server at one loopback address. reply(line, nth connection) -> raw octets, b"" to hang up, a list to send slowly, or None for our own. Keeps all it hears."""
 
     def __init__(self, host="127.0.0.1", port=None, reply=None, tls=None, behind_220=b""):
         self.host, self.port, self.reply, self.tls, self.behind_220 = host, port or PORT, reply, tls, behind_220
@@ -44,7 +44,11 @@ class Mx:
             own = self.reply(line, nth) if self.reply else None
             if own == b"":
                 return
-            if own is not None:
+            if isinstance(own, list):                                # drips
+                for piece in own:
+                    c.sendall(piece)
+                    time.sleep(0.25)
+            elif own is not None:
                 c.sendall(own)
             elif verb == "CONNECT":
                 c.sendall(b"220 mx.test ESMTP\r\n")
@@ -121,7 +125,7 @@ def world():
                    "host-record=aonly.test," + GOOD, "host-record=sixonly.test,::1", "dns-rr=nullmx.test,15,000000",
                    *one("ok", OK), *one("refused", REFUSED), *one("denied", DENIED), *one("tls", "127.0.0.31"), *one("eager", "127.0.0.32"),
                    *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37"), *one("hung", "127.0.0.38"),
-                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40")]
+                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52")]
         for name, (host, _) in HOSTILE.items():
             records += one(name, host)
         _dns = lab.Dns(records)
@@ -129,7 +133,7 @@ def world():
         mx(DENIED, reply=lambda line, nth: b"550-5.1.1 no such user\r\n550 5.1.1 <%s> here\r\n" % line[9:-1].encode()
            if line.startswith("RCPT") and "bad" in line else None)
         _office = lab.Appliance(settings={"dns_server": _dns.setting, "client_port": PORT, "mynetworks": "127.0.0.0/8", "minimal_backoff_time": "1s",
-                                          "maximal_backoff_time": "4s", "accept_unresolvable_domains": "yes", "delay_warning_time": "0", "checkpoint_interval": "1s"})
+                                          "maximal_backoff_time": "4s", "accept_unresolvable_domains": "yes", "delay_warning_time": "0", "client_timeout": "3s", "checkpoint_interval": "1s"})
     return _office
 
 
@@ -392,6 +396,15 @@ def test_a_connection_that_died_between_messages_costs_no_wait():
     server.wait("moody-2", 5)
     gone(qid)
     assert "deferred" not in story(qid), story(qid)
+
+
+def test_a_trickle_is_no_answer():                                   # row 15
+    mx("127.0.0.51", reply=lambda line, nth: [b"2", b"2", b"0", b" "] + [b"x"] * 100 if line == "CONNECT" else None)
+    mx("127.0.0.52", reply=lambda line, nth: [b"220-wait\r\n"] * 60 if line == "CONNECT" else None)
+    a, b = send("x@drip.test", "drip"), send("x@driplines.test", "driplines")
+    for qid in (a, b):
+        assert "4.4.2" in story(qid) if reason(qid, "time ran out", 5) else False, story(qid)
+        world().posthouse("queue", "remove", qid)
 
 
 def test_required_tls_is_required():
