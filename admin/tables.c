@@ -5,6 +5,7 @@
 
 const struct command_table *const command_tables[] = {
 	&cmd_conf_table,
+	&cmd_daemon_table,
 	&cmd_user_table,
 	&cmd_explain_table,
 	&cmd_store_table,

@@ -7,6 +7,7 @@
 #include "admin/commands.h"
 
 extern const struct command_table cmd_conf_table;                     /* admin/cmd_conf.c */
+extern const struct command_table cmd_daemon_table;                   /* admin/cmd_daemon.c */
 extern const struct command_table cmd_drac_table;                     /* admin/cmd_drac.c */
 extern const struct command_table cmd_user_table;                     /* admin/cmd_user.c */
 extern const struct command_table cmd_explain_table;                  /* admin/cmd_explain.c */

@@ -1,5 +1,5 @@
 """tests/system/test_quickstart.py - the contract of ./quickstart up and down, and the show that a new user sees first."""
-import os, re, shutil, socket, subprocess, tempfile
+import os, signal, re, shutil, socket, subprocess, tempfile
 
 import lab
 
@@ -111,6 +111,38 @@ def test_the_show_runs_to_its_end():
     assert r.stderr == "", r.stderr
     folder = re.search(r"/tmp/posthouse\.\w+", r.stdout).group(0)
     assert not os.path.exists(folder) and of_dir(folder) == []
+
+
+def test_status_and_reload():
+    office = lab.Appliance(users=1)
+    out = office.posthouse("status")
+    assert out.count(" runs, process ") == 4, out
+    with open(office.conf, "a") as f:
+        f.write("smtpd_recipient_limit = 2\n")
+    office.posthouse("reload", "smtpd")
+    lab.eventually("the new settings", lambda: "smtpd: new settings in use" in office.log(), 10)
+    def third_recipient():
+        with office.smtp() as s:
+            s.ehlo()
+            s.mail("a@elsewhere.example")
+            return [s.rcpt("u1@office.example")[0] for _ in range(3)]
+    lab.eventually("the new limit is kept", lambda: third_recipient() == [250, 250, 452], 5)
+    with open(office.conf, "a") as f:
+        f.write("smtpd_recipient_limt = 3\n")
+    r = office.posthouse("reload", "smtpd", check=False)
+    assert r.returncode == 78 and "smtpd_recipient_limt" in r.stderr, (r.returncode, r.stderr)
+    with open(os.path.join(office.dir, "run", "smtpd.pid")) as f:
+        os.kill(int(f.read()), signal.SIGHUP)
+    lab.eventually("the wrong name is logged with its line", lambda: "smtpd_recipient_limt" in office.log(), 5)
+    assert third_recipient() == [250, 250, 452], "broken settings change nothing"
+    with open(office.conf) as f:
+        good = f.read().replace("smtpd_recipient_limt = 3\n", "")
+    with open(office.conf, "w") as f:
+        f.write(good)
+    office.down()
+    r = office.posthouse("status", check=False)
+    assert r.returncode == 69 and r.stdout.count("does not run") == 4
+    office.destroy()
 
 
 lab.main()
