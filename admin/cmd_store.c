@@ -104,7 +104,7 @@ static int run_job(struct job *j)
 	int rc = EX_OK;
 
 	j->a = arena_new(0);
-	if (users_open(&j->users, s->users_db, &ignored) != 0)
+	if (users_open(&j->users, s->accounts_db, &ignored) != 0)
 		j->users = NULL;                                      /* then the quotas are the setting's */
 	if (j->user == NULL)
 		rc = each_entry(s->mail_directory, on_domain, j) == 0 ? EX_OK : command_fail(EX_NOINPUT, "%s can't be read", s->mail_directory);

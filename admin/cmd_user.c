@@ -1,5 +1,5 @@
 /*
- * admin/cmd_user.c - `posthouse user ...`: accounts in users.db. A password is asked for on the terminal, or read from standard input.
+ * admin/cmd_user.c - `posthouse user ...`: accounts in users.db and accounts.db. A password is asked for on the terminal, or read from standard input.
  */
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 #include "base/num.h"
 #include "conf/conf.h"
 #include "drac/drac_call.h"
+#include "serve/accounts.h"
 
 struct options {
 	bool password_stdin, has_quota;
@@ -150,7 +151,7 @@ static int change(const struct command_env *env, const struct options *o, bool m
 		return rc;
 	rc = users_hash_password(slice_of(line), a, &u, &e);
 	OPENSSL_cleanse(line, sizeof(line));
-	if (rc != 0 || users_edit_begin(&x, env->s->users_db, &e) != 0)
+	if (rc != 0 || accounts_become_owner(env->s, &e) != 0 || users_edit_begin(&x, env->s->users_db, env->s->accounts_db, &e) != 0)
 		return fail_err(&e);
 	rc = users_edit_get(x, u.name, a, &old, &e);
 	if (rc >= 0 && (rc == 1) == must_be_new) {
@@ -206,7 +207,7 @@ static int run_del(const struct command_env *env)
 
 	if (rc == 0)
 		rc = canonical(env->s, o.name, a, &name);
-	if (rc == 0 && users_delete(env->s->users_db, name, &e) != 0)
+	if (rc == 0 && (accounts_become_owner(env->s, &e) != 0 || users_delete(env->s->users_db, env->s->accounts_db, name, &e) != 0))
 		rc = fail_err(&e);
 	else if (rc == 0)
 		end_grants(env->s, name);
@@ -298,7 +299,7 @@ static int run_import(const struct command_env *env)
 		return command_fail(EX_USAGE, "give one file of name:password lines, /dev/stdin for standard input");
 	im.file = env->argv[1];
 	buf_init(&text, 64u << 20);
-	if (file_read(im.file, &text, &e) != 0 || users_edit_begin(&im.x, env->s->users_db, &e) != 0) {
+	if (file_read(im.file, &text, &e) != 0 || accounts_become_owner(env->s, &e) != 0 || users_edit_begin(&im.x, env->s->users_db, env->s->accounts_db, &e) != 0) {
 		buf_wipe(&text);
 		return fail_err(&e);
 	}

@@ -13,6 +13,7 @@
 #include "client/client.h"
 #include "deliver/deliver.h"
 #include "queue/queue.h"
+#include "serve/accounts.h"
 #include "server/front.h"
 #include "server/listener.h"
 #include "server/policy.h"
@@ -64,7 +65,7 @@ static int check(const struct settings *s, struct err *e)
 		return -1;
 	r = policy_is_closed(p, e);
 	policy_free(&p);
-	return r;
+	return r == 0 ? accounts_mend(s, e) : r;
 }
 
 const struct daemon_table smtpd_table = {

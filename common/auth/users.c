@@ -72,7 +72,7 @@ int users_get(struct users *u, struct slice name, struct arena *a, struct user *
 	if (rc != 1)
 		return rc;
 	if (users_record_read(value, &got) != 0)
-		return err_set(e, ERR_TEMP, 0, "users.db: the record of '%.*s' is damaged", SLICE_FMT(slice_head(name, 100)));
+		return err_set(e, ERR_TEMP, 0, "accounts: the record of '%.*s' is damaged", SLICE_FMT(slice_head(name, 100)));
 	got.name = arena_dup(a, name);
 	*out = got;
 	return 1;

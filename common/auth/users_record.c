@@ -7,7 +7,10 @@
 
 void users_record_write(const struct user *u, struct buf *out)
 {
-	buf_putf(out, "hash %.*s\nscram %.*s\n", SLICE_FMT(u->hash), SLICE_FMT(u->scram));
+	if (u->hash.n != 0)
+		buf_putf(out, "hash %.*s\n", SLICE_FMT(u->hash));
+	if (u->scram.n != 0)
+		buf_putf(out, "scram %.*s\n", SLICE_FMT(u->scram));
 	if (u->quota_storage != 0)
 		buf_putf(out, "quota_storage %llu\n", (unsigned long long)u->quota_storage);
 	if (u->quota_messages != 0)

@@ -16,7 +16,7 @@ static const struct conf_param rows[] = {
 	    "Where version 3 is served to other hosts by TLS with certificates on both sides. Empty for nowhere."),
 	CONF_BOOL(drac_rpcbind, "yes",
 	    "Whether dracd registers with rpcbind, which old clients ask for its port. It runs on without where there is no rpcbind."),
-	CONF_STRING(drac_table, "$state_directory/dracd.db",
+	CONF_STRING(drac_table, "$state_directory/drac/dracd.db",
 	    "The table for other programs: a Berkeley DB btree with the address as key and the expiry in seconds since 1970 as value."),
 	CONF_STRING(drac_allow, "dracd.allow",
 	    "The file in config_directory that says who may register addresses: lines of NETMASK ADDRESS as before, or of ADDRESS/BITS. "

@@ -14,7 +14,8 @@ static const struct conf_param rows[] = {
 	    "The user that every process runs as after a start by root. A start by any other user stays with that user, and this is not read. "
 	    "Empty, everything stays with root: for a throwaway appliance only."),
 	CONF_STRING(config_directory, "$settings_directory",
-	    "Where maps, certificates and users.db are looked for when their names are not absolute. The default is the directory of the settings file."),
+	    "Where maps and certificates are looked for when their names are not absolute; the processes that speak with strangers may read all of it, so no "
+	    "secret belongs there. The default is the directory of the settings file."),
 	CONF_STRING(state_directory, PATH_STATE,
 	    "Where everything lies that must survive a restart: mail, the queue and the DRAC table."),
 	CONF_STRING(runtime_directory, PATH_RUN,
@@ -23,16 +24,21 @@ static const struct conf_param rows[] = {
 	    "The mailboxes, one Maildir for each user: DOMAIN/LOCALPART below this directory."),
 	CONF_STRING(spool_directory, "$state_directory/spool",
 	    "The queue. It should be on the same file system as mail_directory, so that one flush covers both."),
-	CONF_STRING(users_db, "$config_directory/users.db",
-	    "The accounts that the posthouse user commands manage: hashes of passwords, never passwords, and quotas."),
+	CONF_STRING(users_db, "$state_directory/secret/users.db",
+	    "The accounts that the posthouse user commands manage: hashes of passwords, never passwords, and quotas. Only the processes that check "
+	    "passwords read it. Its directory belongs to mail_owner and holds secrets alone, outside config_directory."),
+	CONF_STRING(accounts_db, "$state_directory/accounts/accounts.db",
+	    "The names and quotas of users_db without the hashes, for the processes that only ask which accounts exist. The posthouse user commands "
+	    "write it, and smtpd mends it when it starts. It has a directory of its own, which those processes may read."),
 	CONF_STRING(log_target, "syslog",
 	    "Where log lines go: syslog (facility mail), journal (with fields), stderr, or the path of a file that is appended to."),
 	CONF_CHOICE(log_level, "info", "error warn info debug",
 	    "How much is logged. The story of each message and each login needs info."),
 	CONF_STRING(tls_cert_file, "$config_directory/cert.pem",
 	    "The certificate in PEM, followed by the intermediate ones. When the file is missing TLS is not offered, and nobody but plaintext_login_from can log in."),
-	CONF_STRING(tls_key_file, "$config_directory/key.pem",
-	    "The private key of the certificate, in PEM and without a pass phrase. Only mail_owner should be able to read it."),
+	CONF_STRING(tls_key_file, "$state_directory/secret/key.pem",
+	    "The private key of the certificate, in PEM and without a pass phrase. Only mail_owner should be able to read it. It is read before a process "
+	    "confines itself, and belongs outside config_directory, which the confined process may read."),
 	CONF_STRING(tls_ca_file, "",
 	    "The authorities, in PEM, that the certificates of other servers are checked with. Empty means those of the system."),
 	CONF_NUMBER(front_processes, "0", "0", "256",

@@ -26,7 +26,8 @@ struct settings {
 	const char *runtime_directory;                                /* /run/posthouse */
 	const char *mail_directory;                                   /* $state_directory/mail */
 	const char *spool_directory;                                  /* $state_directory/spool */
-	const char *users_db;                                         /* $config_directory/users.db */
+	const char *users_db;                                         /* $state_directory/secret/users.db */
+	const char *accounts_db;                                      /* $state_directory/accounts/accounts.db: for routers, no secrets */
 	const char *log_target;                                       /* syslog, journal, stderr or a path */
 	const char *log_level;                                        /* choice: error warn info debug */
 	const char *tls_cert_file;
@@ -81,7 +82,7 @@ struct settings {
 	const char *drac_socket;                                      /* $runtime_directory/dracd.sock */
 	const char *listen_drac_udp, *listen_drac_tcp, *listen_drac_tls;
 	bool drac_rpcbind;
-	const char *drac_table;                                       /* $state_directory/dracd.db */
+	const char *drac_table;                                       /* $state_directory/drac/dracd.db */
 	const char *drac_allow;                                       /* the allow file */
 	const char *drac_never;                                       /* networks that are never authorised */
 	const char *drac_trust_v1;                                    /* callers whose v1/v2 grants count although they name no user */

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "serve/accounts.h"
 #include "serve/sandbox.h"
 #include "serve/systemd.h"
 
@@ -158,16 +159,37 @@ static int start_directory(const char *path, mode_t mode, const struct passwd *o
 	return 0;
 }
 
-int start_directories(const struct settings *s, struct err *e)
+int start_directory_of_owner(const struct settings *s, const char *path, mode_t mode, struct err *e)
 {
 	const struct passwd *owner = NULL;
 
 	if (geteuid() == 0 && s->mail_owner[0] != '\0' && (owner = getpwnam(s->mail_owner)) == NULL)
 		return err_set(e, ERR_NOTFOUND, 0, "no user \"%s\" on this machine: make it (useradd --system %s) or change mail_owner", s->mail_owner, s->mail_owner);
-	if (start_directory(s->runtime_directory, 0755, owner, e) < 0 || start_directory(s->state_directory, 0755, owner, e) < 0
-	    || start_directory(s->mail_directory, 0700, owner, e) < 0 || start_directory(s->spool_directory, 0700, owner, e) < 0)
+	return start_directory(path, mode, owner, e);
+}
+
+int start_directory_of_file(const struct settings *s, const char *file, mode_t mode, struct err *e)
+{
+	char *dir = mem_str(file), *slash = strrchr(dir, '/');
+	int rc = 0;
+
+	if (slash != NULL && slash != dir) {
+		*slash = '\0';
+		if (access(dir, F_OK) != 0)
+			rc = start_directory_of_owner(s, dir, mode, e) == 0 && chmod(dir, mode) == 0 ? 0 : err_context(e, "%s", file);
+	}
+	free(dir);
+	return rc;
+}
+
+int start_directories(const struct settings *s, struct err *e)
+{
+	if (start_directory_of_owner(s, s->runtime_directory, 0755, e) < 0 || start_directory_of_owner(s, s->state_directory, 0755, e) < 0 ||
+	    start_directory_of_owner(s, s->mail_directory, 0700, e) < 0 || start_directory_of_owner(s, s->spool_directory, 0700, e) < 0)
 		return -1;
-	return 0;
+	if (s->drac && start_directory_of_file(s, s->drac_table, 0755, e) < 0)   /* other programs read there */
+		return -1;
+	return accounts_make_directories(s, e);
 }
 
 static void start_pid_path(const struct settings *s, const char *name, struct buf *out)

@@ -4,6 +4,8 @@
 #ifndef SERVE_START_H
 #define SERVE_START_H
 
+#include <sys/types.h>
+
 #include "conf/settings.h"
 #include "base/err.h"
 
@@ -25,6 +27,8 @@ int start_detach(const char *name, bool keep_stderr, struct err *e) WARN_UNUSED;
 void start_report(int *fd, const char *text);
 
 /* Makes the directories of the settings where they are missing; as root they become mail_owner's. */
+int start_directory_of_owner(const struct settings *s, const char *path, mode_t mode, struct err *e) WARN_UNUSED;   /* one of them */
+int start_directory_of_file(const struct settings *s, const char *file, mode_t mode, struct err *e) WARN_UNUSED;    /* mode whatever the umask */
 int start_directories(const struct settings *s, struct err *e) WARN_UNUSED;
 
 /* Writes NAME.pid in the runtime directory and holds a lock on it: two supervisors of one name are an error that says the pid of the first. */

@@ -7,8 +7,12 @@
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
+#include "base/arena.h"
+#include "serve/sandbox.h"
 #include "serve/super.h"
 
 void smtpd_client_run(struct proc *p);                                /* body of the role "client"; exactly one process; talks to "queue" */
+
+void smtpd_client_sandbox(const struct settings *s, struct arena *a, struct sandbox *out);    /* as smtpd_front_sandbox() */
 
 #endif

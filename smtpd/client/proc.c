@@ -101,12 +101,22 @@ static int set_up_tls(struct outward *o, struct err *e)
 	return tls_client_ctx(&o->tls, strcmp(how, "verify") == 0, o->settings->tls_ca_file, e);
 }
 
+void smtpd_client_sandbox(const struct settings *s, struct arena *a, struct sandbox *out)
+{
+	const char *const read[] = { s->spool_directory, "/etc/ssl/certs", "/usr/share/dns", s->resolv_conf, "/etc/hosts", NULL };
+	const char **reads = arena_array(a, sizeof(read) / sizeof(read[0]), sizeof(*reads));
+	static const char *const nothing[] = { NULL };
+
+	memcpy(reads, read, sizeof(read));
+	*out = (struct sandbox){ .needs = SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_THREADS, .read_paths = reads, .write_paths = nothing };
+}
+
 static int set_up(struct outward *o, struct proc *p, struct err *e)
 {
 	const struct settings *s = proc_settings(p);
-	const char *reads[] = { s->spool_directory, "/etc/ssl", "/usr/share/dns", s->resolv_conf, "/etc/hosts", NULL };
-	const char *writes[] = { NULL };
-	struct sandbox sb = { SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_THREADS, reads, writes };
+	struct arena *a;
+	struct sandbox sb;
+	int rc;
 
 	o->loop = proc_loop(p);
 	o->settings = s;
@@ -116,7 +126,11 @@ static int set_up(struct outward *o, struct proc *p, struct err *e)
 		return -1;
 	o->reader = spool_reader_new(s->spool_directory);
 	o->dests = hmap_new();
-	return sandbox_enter(&sb, e);
+	a = arena_new(0);
+	smtpd_client_sandbox(s, a, &sb);
+	rc = sandbox_enter(&sb, e);
+	arena_free(&a);
+	return rc;
 }
 
 void smtpd_client_run(struct proc *p)

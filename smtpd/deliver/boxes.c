@@ -43,7 +43,7 @@ struct boxes *boxes_new(const struct settings *s)
 	b->settings = s;
 	b->by_user = hmap_new();
 	list_init(&b->order);
-	if (users_open(&b->users, s->users_db, NULL) < 0)
+	if (users_open(&b->users, s->accounts_db, NULL) < 0)
 		b->users = NULL;
 	return b;
 }

@@ -1,5 +1,5 @@
 /*
- * deliver/proc.c - the deliver process. Runs as posthouse; reads the spool and users.db (for quotas), writes the mail directory; hears the queue alone;
+ * deliver/proc.c - the deliver process. Runs as posthouse; reads the spool and accounts.db (for quotas), writes the mail directory; hears the queue alone;
  * sees no network and no password.
  *
  * A message is written once and linked for its further mailboxes. What it returns as sent is visible, and durable at the queue's next checkpoint.
@@ -16,6 +16,7 @@
 #include "deliver/boxes.h"
 #include "queue/logline.h"
 #include "queue/spool.h"
+#include "serve/accounts.h"
 #include "serve/sandbox.h"
 
 enum { QUOTA_GRACE_S = 24 * 3600 };                                   /* a full mailbox is "try later" for a day, then the sender hears */
@@ -206,19 +207,31 @@ static void on_retire(void *ctx)
 
 static const struct proc_events proc_events = { on_link, on_retire };
 
+/* UNIX: datagrams about changed mailboxes, syslog. */
+void smtpd_deliver_sandbox(const struct settings *s, struct arena *a, struct sandbox *out)
+{
+	const char *const read[] = { s->spool_directory, accounts_directory(s, a), NULL };
+	const char *const write[] = { s->mail_directory, s->runtime_directory, NULL };
+	const char **reads = arena_array(a, sizeof(read) / sizeof(read[0]), sizeof(*reads));
+	const char **writes = arena_array(a, sizeof(write) / sizeof(write[0]), sizeof(*writes));
+
+	memcpy(reads, read, sizeof(read));
+	memcpy(writes, write, sizeof(write));
+	*out = (struct sandbox){ .needs = SANDBOX_UNIX, .read_paths = reads, .write_paths = writes };
+}
+
 void smtpd_deliver_run(struct proc *p)
 {
 	struct deliver *d = mem_new(sizeof(*d));
 	const struct settings *s = proc_settings(p);
-	const char *reads[] = { s->spool_directory, s->config_directory, s->users_db, NULL };
-	const char *writes[] = { s->mail_directory, s->runtime_directory, NULL };
-	struct sandbox sb = { SANDBOX_UNIX, reads, writes };          /* UNIX: datagrams about changed mailboxes, syslog */
+	struct sandbox sb;
 	struct err e = ERR_INIT;
 
 	d->loop = proc_loop(p);
 	d->settings = s;
 	d->arena = arena_new(64 << 10);
 	buf_init(&d->last_path, BUF_UNBOUNDED);
+	smtpd_deliver_sandbox(s, d->arena, &sb);
 	if (spool_make(s->spool_directory, &e) < 0 || file_mkdirs(s->mail_directory, 0700, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("deliver: %s", e.text);
 	d->reader = spool_reader_new(s->spool_directory);

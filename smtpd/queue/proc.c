@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/state.h"
+#include "serve/accounts.h"
 #include "serve/sandbox.h"
 
 /* ---- space ---- */
@@ -124,13 +125,29 @@ static int open_state(struct queue *q, struct err *e)
 	return control_new(&q->control, q, e);
 }
 
+/* Of /etc only what aliases of old name: there are keys of others in it. */
+void smtpd_queue_sandbox(const struct settings *s, struct arena *a, struct sandbox *out)
+{
+	const char *const read[] = { s->config_directory, accounts_directory(s, a), s->mail_directory, "/etc/mail", "/etc/aliases", "/etc/hosts", NULL };
+	const char *const write[] = { s->spool_directory, s->runtime_directory, NULL };
+	const char **reads = arena_array(a, sizeof(read) / sizeof(read[0]), sizeof(*reads));
+	const char **writes = arena_array(a, sizeof(write) / sizeof(write[0]), sizeof(*writes));
+
+	memcpy(reads, read, sizeof(read));
+	memcpy(writes, write, sizeof(write));
+	*out = (struct sandbox){ .needs = SANDBOX_UNIX | SANDBOX_THREADS, .read_paths = reads, .write_paths = writes };
+}
+
 static int enter_sandbox(const struct settings *s, struct err *e)
 {
-	const char *reads[] = { s->config_directory, s->users_db, s->mail_directory, "/etc", NULL };
-	const char *writes[] = { s->spool_directory, s->runtime_directory, NULL };
-	struct sandbox sb = { SANDBOX_UNIX | SANDBOX_THREADS, reads, writes };
+	struct arena *a = arena_new(0);
+	struct sandbox sb;
+	int rc;
 
-	return sandbox_enter(&sb, e);
+	smtpd_queue_sandbox(s, a, &sb);
+	rc = sandbox_enter(&sb, e);
+	arena_free(&a);
+	return rc;
 }
 
 static void link_entry(struct queue *q)

@@ -7,8 +7,12 @@
 #ifndef QUEUE_QUEUE_H
 #define QUEUE_QUEUE_H
 
+#include "base/arena.h"
+#include "serve/sandbox.h"
 #include "serve/super.h"
 
 void smtpd_queue_run(struct proc *p);                                 /* body of the role "queue"; exactly one process */
+
+void smtpd_queue_sandbox(const struct settings *s, struct arena *a, struct sandbox *out);     /* as smtpd_front_sandbox() */
 
 #endif

@@ -88,7 +88,7 @@ static struct slice at_domain(struct arena *a, struct slice user, struct slice d
 	return route_lower(a, slice_of(arena_printf(a, "%.*s@%.*s", SLICE_FMT(user), SLICE_FMT(domain))));
 }
 
-/* users.db: the name as given, without its detail, and for a local domain the same under the first domain (all our local domains are one office). */
+/* accounts.db: the name as given, without its detail, and for a local domain the same under the first domain (all our local domains are one office). */
 static int find_mailbox(struct expansion *x, const struct path *p, bool is_local, struct slice shown)
 {
 	struct slice user, detail;

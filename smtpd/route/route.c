@@ -56,7 +56,7 @@ static int open_maps(struct router *r, struct err *e)
 {
 	const struct settings *s = r->s;
 
-	if (users_open(&r->users, s->users_db, e) != 0)
+	if (users_open(&r->users, s->accounts_db, e) != 0)
 		return -1;
 	if (open_map(&r->aliases, "aliases:", r->alias_path, e) != 0 || open_map(&r->virt, "table:", r->virtual_path, e) != 0)
 		return -1;

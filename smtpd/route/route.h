@@ -1,13 +1,13 @@
 /*
  * route/route.h - where an address leads: our mailboxes, somewhere else, or nowhere. Aliases, virtual users, mailertable (smtp.md 2.3).
  *
- * A function of the maps and users.db alone. The front asks route_check() at RCPT, the queue asks route_expand() to get the final recipients.
+ * A function of the maps and accounts.db alone. The front asks route_check() at RCPT, the queue asks route_expand() to get the final recipients.
  *
  * The way of an address, each step again for what it yields:
  *	1. its domain is neither local nor virtual: next hop by mailertable, relayhost, or the domain's MX
  *	2. virtusertable: user+detail@domain, user++@, user+*@, user@, ++@, +*@, @domain
  *	3. (local domains) aliases: user+detail, user+*, user; an alias that names itself means that mailbox
- *	4. users.db: user+detail@domain, user@domain, and for local domains the same user of the first domain
+ *	4. accounts.db: user+detail@domain, user@domain, and for local domains the same user of the first domain
  *	5. postmaster, abuse and mailer-daemon always lead somewhere: to the alias postmaster or root, else to the first user
  */
 #ifndef ROUTE_ROUTE_H

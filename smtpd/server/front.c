@@ -266,39 +266,63 @@ static void open_dns(struct smtp_front *f)
 	f->names = names_new(f->l, f->dns, "/etc/hosts");
 }
 
-static char *below(const char *dir, const char *name)
+static const char *dir_of(const char *path, struct arena *a)
 {
-	char *path = NULL;
+	ptrdiff_t slash = slice_rchr(slice_of(path), '/');
 
-	if (asprintf(&path, "%s/%s", dir, name) < 0)
-		log_fatal("out of memory");
-	return path;
+	return slash <= 0 ? "/" : arena_str(a, slice_head(slice_of(path), (size_t)slash));
 }
 
-static char *dir_of(const char *path)
+static const char *large_of(const struct settings *s, struct arena *a)
 {
-	char *dir = mem_str(path), *slash = strrchr(dir, '/');
+	return arena_printf(a, "%s/large", s->spool_directory);
+}
 
-	if (slash != NULL && slash != dir)
-		*slash = '\0';
-	return dir;
+/* Directories, not files, where a file is replaced by rename. The table of DRAC only where policy reads it (policy.c). */
+void smtpd_front_sandbox(const struct settings *s, struct arena *a, struct sandbox *out)
+{
+	const char *table = s->drac && !s->drac_match_sender ? dir_of(s->drac_table, a) : NULL;
+	const char *const read[] = { s->config_directory, dir_of(s->accounts_db, a), s->spool_directory, s->resolv_conf, "/etc/hosts", "/etc/localtime",
+	    "/usr/share/zoneinfo", table, NULL };
+	const char **reads = arena_array(a, sizeof(read) / sizeof(read[0]), sizeof(*reads)), **writes = arena_array(a, 2, sizeof(*writes));
+
+	memcpy(reads, read, sizeof(read));
+	writes[0] = large_of(s, a);
+	writes[1] = NULL;
+	*out = (struct sandbox){ .needs = SANDBOX_UNIX | SANDBOX_NET_OUT | SANDBOX_THREADS, .read_paths = reads, .write_paths = writes };
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0' || (n > 0 && dir[n - 1] == '/'));
+}
+
+/* Landlock knows no exceptions below a directory: a secret that lies there can be read by whoever takes this process over. */
+static void warn_of_secret(const struct sandbox *sb, const char *setting, const char *path)
+{
+	for (const char *const *dir = sb->read_paths; *dir != NULL; dir++)
+		if (is_below(path, *dir))
+			log_warn("%s: %s lies below %s, which the processes that speak with strangers may read: move it to a directory of its own", setting, path, *dir);
 }
 
 static void confine(const struct smtp_front *f)
 {
-	char *large = below(f->s->spool_directory, "large"), *users = dir_of(f->s->users_db), *table = dir_of(f->s->drac_table);
-	const char *const read_paths[] = { f->s->config_directory, users, table, f->s->spool_directory, f->s->resolv_conf, "/etc/hosts", "/etc/localtime", "/usr/share/zoneinfo", NULL };
-	const char *const write_paths[] = { large, NULL };
-	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_NET_OUT | SANDBOX_THREADS, .read_paths = read_paths, .write_paths = write_paths };
+	struct arena *a = arena_new(0);
+	struct sandbox sb;
 	struct err e = ERR_INIT;
 
-	if (file_mkdirs(large, 0700, &e) != 0)
+	smtpd_front_sandbox(f->s, a, &sb);
+	if (proc_index(f->p) == 0) {
+		warn_of_secret(&sb, "users_db", f->s->users_db);
+		warn_of_secret(&sb, "tls_key_file", f->s->tls_key_file);
+	}
+	if (file_mkdirs(large_of(f->s, a), 0700, &e) != 0)
 		log_fatal("%s", e.text);
 	if (sandbox_enter(&sb, &e) != 0)
 		log_fatal("front cannot confine itself: %s", e.text);
-	free(large);
-	free(users);
-	free(table);
+	arena_free(&a);
 }
 
 void smtpd_front_run(struct proc *p)

@@ -225,7 +225,7 @@ def test_rpcbind_and_a_client_of_libtirpc():
 def test_table_is_as_the_original_wrote_it():
     lab.need("db5.3_dump")
     call(socket.inet_aton("192.0.2.99"), 1)
-    path = os.path.join(world().dir, "state", "dracd.db")
+    path = os.path.join(world().dir, "state", "drac", "dracd.db")
     def entry():
         out = subprocess.run(["db5.3_dump", "-p", path], capture_output=True, text=True).stdout.split("\n")
         return out[out.index(" 192.0.2.99") + 1] if " 192.0.2.99" in out and "type=btree" in out and "db_pagesize=512" in out else None

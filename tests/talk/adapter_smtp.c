@@ -44,11 +44,11 @@ struct smtp_talk {
 	struct buf message, envelope;
 };
 
-static int put_user(const char *path, const char *name, struct err *e)
+static int put_user(const struct settings *s, const char *name, struct err *e)
 {
 	const struct user u = { .name = slice_of(name), .hash = SLICE("*"), .scram = SLICE("") };
 
-	return users_set(path, &u, e);
+	return users_set(s->users_db, s->accounts_db, &u, e);
 }
 
 static void *create(const struct talk_env *env, struct err *e)
@@ -65,7 +65,7 @@ static void *create(const struct talk_env *env, struct err *e)
 	buf_init(&t->message, BUF_UNBOUNDED);
 	buf_init(&t->envelope, BUF_UNBOUNDED);
 	for (int i = 1; i <= 3; i++)
-		if (put_user(env->s->users_db, arena_printf(t->arena, "u%d@office.test", i), e) != 0)
+		if (put_user(env->s, arena_printf(t->arena, "u%d@office.test", i), e) != 0)
 			return NULL;
 	return t;
 }

@@ -52,7 +52,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	const char *path = arena_printf(a, "%s/users.db", f->dir);
 	assert_int_equal(users_hash_password(SLICE("secret"), a, &u, &e), 0);
-	assert_int_equal(users_set(path, &u, &e), 0);
+	assert_int_equal(users_set(path, NULL, &u, &e), 0);
 	assert_int_equal(users_open(&f->users, path, &e), 0);
 	assert_int_equal(auth_sasl_init(&f->lib, f->users, "office.example", &e), 0);
 	library_has_no_other_mechanism();

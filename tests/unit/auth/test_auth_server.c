@@ -118,14 +118,14 @@ static int setup(void **state)
 	f->a = arena_new(0);
 	const char *db = arena_printf(f->a, "%s/users.db", f->dir);
 	assert_int_equal(users_hash_password(SLICE("secret"), f->a, &u, &e), 0);
-	assert_int_equal(users_set(db, &u, &e), 0);
+	assert_int_equal(users_set(db, NULL, &u, &e), 0);
 	u.name = SLICE("closed@office.example");
 	u.flags = USER_DISABLED;
-	assert_int_equal(users_set(db, &u, &e), 0);
+	assert_int_equal(users_set(db, NULL, &u, &e), 0);
 	u.name = SLICE("broken@office.example");
 	u.hash = SLICE("!");
 	u.flags = 0;
-	assert_int_equal(users_set(db, &u, &e), 0);
+	assert_int_equal(users_set(db, NULL, &u, &e), 0);
 	*state = f;
 	return 0;
 }
@@ -315,7 +315,7 @@ static void cache_is_dropped_with_the_file(void **state)
 		assert_int_equal(login(f, "u1", "secret"), AUTH_OK);
 	assert_true(clock_mono_ms() - t0 < 500);                          /* a hundred slow hashes take more than a second */
 	assert_int_equal(users_hash_password(SLICE("other"), f->a, &u, &e), 0);
-	assert_int_equal(users_set(arena_printf(f->a, "%s/users.db", f->dir), &u, &e), 0);
+	assert_int_equal(users_set(arena_printf(f->a, "%s/users.db", f->dir), NULL, &u, &e), 0);
 	assert_int_equal(login(f, "u1", "secret"), AUTH_DENIED);
 	assert_int_equal(login(f, "u1", "other"), AUTH_OK);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,16 +182,16 @@ static void the_table(void **state)
 	snprintf(path, sizeof(path), "%s/users.db", dir);
 	assert_int_equal(users_open(&u, path, &e), 0);                    /* not there: empty */
 	assert_int_equal(users_get(u, SLICE("a@x"), a, &got, &e), 0);
-	assert_int_equal(users_set(path, &new, &e), 0);
+	assert_int_equal(users_set(path, NULL, &new, &e), 0);
 	assert_int_equal(users_get(u, SLICE("a@x"), a, &got, &e), 1);
 	assert_true(slice_eqs(got.hash, "h1") && slice_eqs(got.name, "a@x"));
 	unsigned g = users_generation(u);
 	char secret[32];
 	memcpy(secret, users_secret(u).p, 32);
 	new.hash = SLICE("h2");
-	assert_int_equal(users_set(path, &new, &e), 0);
+	assert_int_equal(users_set(path, NULL, &new, &e), 0);
 	new.name = SLICE("b@x");
-	assert_int_equal(users_set(path, &new, &e), 0);
+	assert_int_equal(users_set(path, NULL, &new, &e), 0);
 	assert_int_equal(users_get(u, SLICE("a@x"), a, &got, &e), 1);
 	assert_true(slice_eqs(got.hash, "h2"));
 	assert_int_not_equal(users_generation(u), g);
@@ -199,17 +200,104 @@ static void the_table(void **state)
 	assert_int_equal(users_each(u, count_one, &n, &e), 0);
 	assert_int_equal(n, 2);
 	new.name = SLICE("!secret");
-	assert_int_equal(users_set(path, &new, &e), -1);
+	assert_int_equal(users_set(path, NULL, &new, &e), -1);
 	new.name = SLICE("A@x");
-	assert_int_equal(users_set(path, &new, &e), -1);
-	assert_int_equal(users_delete(path, SLICE("a@x"), &e), 0);
-	assert_int_equal(users_delete(path, SLICE("a@x"), &e), -1);
+	assert_int_equal(users_set(path, NULL, &new, &e), -1);
+	assert_int_equal(users_delete(path, NULL, SLICE("a@x"), &e), 0);
+	assert_int_equal(users_delete(path, NULL, SLICE("a@x"), &e), -1);
 	assert_int_equal(e.kind, ERR_NOTFOUND);
-	assert_int_equal(users_delete(path, SLICE("!secret"), &e), -1);
+	assert_int_equal(users_delete(path, NULL, SLICE("!secret"), &e), -1);
 	assert_int_equal(users_get(u, SLICE("a@x"), a, &got, &e), 0);
 	assert_int_equal(users_get(u, SLICE("b@x"), a, &got, &e), 1);
 	users_close(&u);
 	arena_free(&a);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	assert_int_equal(system(cmd), 0);
+}
+
+static bool accounts_have(const char *path, const char *name)
+{
+	struct arena *a = arena_new(0);
+	struct users *u = NULL;
+	struct user got;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(users_open(&u, path, &e), 0);
+	int found = users_get(u, slice_of(name), a, &got, &e);
+
+	assert_true(found >= 0 && (found == 0 || (got.hash.n == 0 && got.scram.n == 0 && got.quota_storage == 7 && got.flags == USER_NO_RELAY)));
+	users_close(&u);
+	arena_free(&a);
+	return found == 1;
+}
+
+/* Each state that a crash between the two renames leaves, and both files gone or strange. */
+static void accounts_follow_users(void **state)
+{
+	char dir[] = "/tmp/test_users.XXXXXX", db[64], accounts[64], kept[64], cmd[64];
+	struct user u = { .name = SLICE("a@x"), .hash = SLICE("h1"), .scram = SLICE("s"), .quota_storage = 7, .flags = USER_NO_RELAY };
+	struct stat before, after;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(db, sizeof(db), "%s/secret/users.db", dir);
+	snprintf(accounts, sizeof(accounts), "%s/names/accounts.db", dir);
+	snprintf(kept, sizeof(kept), "%s/kept.db", dir);
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);       /* nothing there: nothing made */
+	assert_int_equal(access(db, F_OK), -1);
+	assert_int_equal(users_set(db, accounts, &u, &e), 0);
+	assert_true(accounts_have(accounts, "a@x"));
+	assert_int_equal(rename(accounts, kept), 0);
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);       /* missing */
+	assert_true(accounts_have(accounts, "a@x"));
+	u.name = SLICE("b@x");
+	assert_int_equal(users_set(db, accounts, &u, &e), 0);
+	assert_int_equal(rename(kept, accounts), 0);
+	assert_false(accounts_have(accounts, "b@x"));
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);       /* older: one is missing */
+	assert_true(accounts_have(accounts, "b@x"));
+	assert_int_equal(link(accounts, kept), 0);
+	assert_int_equal(users_delete(db, accounts, SLICE("a@x"), &e), 0);
+	assert_false(accounts_have(accounts, "a@x"));
+	assert_int_equal(rename(kept, accounts), 0);
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);       /* older: one is too many */
+	assert_false(accounts_have(accounts, "a@x"));
+	assert_int_equal(stat(accounts, &before), 0);
+	u.hash = SLICE("h2");
+	assert_int_equal(users_set(db, accounts, &u, &e), 0);             /* a new password changes nothing there */
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);
+	assert_int_equal(stat(accounts, &after), 0);
+	assert_true(before.st_ino == after.st_ino);
+	assert_int_equal(truncate(accounts, 100), 0);
+	assert_int_equal(users_accounts_mend(db, accounts, &e), 0);       /* damaged */
+	assert_true(accounts_have(accounts, "b@x"));
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* The change of accounts.db comes first; where users.db then can't be written it is taken back. */
+static void a_failed_change_changes_neither(void **state)
+{
+	char dir[] = "/tmp/test_users.XXXXXX", db[64], accounts[64], cmd[64];
+	struct user u = { .name = SLICE("a@x"), .hash = SLICE("h1"), .scram = SLICE("s"), .quota_storage = 7, .flags = USER_NO_RELAY };
+	struct users_edit *x = NULL;
+	struct err e = ERR_INIT;
+	char tmp[96];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(db, sizeof(db), "%s/users.db", dir);
+	snprintf(accounts, sizeof(accounts), "%s/accounts.db", dir);
+	assert_int_equal(users_set(db, accounts, &u, &e), 0);
+	u.name = SLICE("b@x");
+	assert_int_equal(users_edit_begin(&x, db, accounts, &e), 0);
+	assert_int_equal(users_edit_put(x, &u, &e), 0);
+	snprintf(tmp, sizeof(tmp), "%s.tmp.%ld", db, (long)getpid());
+	assert_int_equal(mkdir(tmp, 0700), 0);                            /* where the new file should be */
+	assert_int_equal(users_edit_commit(&x, &e), -1);
+	assert_true(accounts_have(accounts, "a@x"));
+	assert_false(accounts_have(accounts, "b@x"));
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	assert_int_equal(system(cmd), 0);
 }
@@ -224,6 +312,8 @@ int main(void)
 		cmocka_unit_test(nobody_takes_as_long),
 		cmocka_unit_test(records_round_trip),
 		cmocka_unit_test(the_table),
+		cmocka_unit_test(accounts_follow_users),
+		cmocka_unit_test(a_failed_change_changes_neither),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,7 @@ static void every_default_is_valid(void **state UNUSED)
 	gethostname(host, sizeof(host) - 1);
 	assert_string_equal(s->myhostname, host);
 	assert_string_equal(s->config_directory, PATH_SYSCONF);
-	assert_string_equal(s->users_db, PATH_SYSCONF "/users.db");
+	assert_string_equal(s->users_db, PATH_STATE "/secret/users.db");
 	assert_string_equal(s->mynetworks, "127.0.0.0/8 [::1]/128");
 	assert_string_equal(s->listen_lmtp, "");
 	assert_string_equal(s->plaintext_login_from, "");

@@ -101,12 +101,13 @@ static void put(const char *name, const char *text)
 
 static void add_user(const char *name, unsigned flags)
 {
-	char path[256];
+	char path[256], accounts[256];
 	struct err e = ERR_INIT;
 	struct user u = { .name = slice_of(name), .hash = SLICE("*"), .scram = SLICE(""), .flags = flags };
 
-	snprintf(path, sizeof(path), "%s/users.db", dir);
-	if (users_set(path, &u, &e) != 0)
+	snprintf(path, sizeof(path), "%s/secret/users.db", dir);
+	snprintf(accounts, sizeof(accounts), "%s/accounts/accounts.db", dir);
+	if (users_set(path, accounts, &u, &e) != 0)
 		fail_msg("%s", e.text);
 }
 
@@ -333,7 +334,7 @@ static int set_up(void **state)
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	snprintf(words[0], sizeof(words[0]), "config_directory=%s", dir);
-	snprintf(words[1], sizeof(words[1]), "users_db=%s/users.db", dir);
+	snprintf(words[1], sizeof(words[1]), "state_directory=%s", dir);
 	put_aliases();
 	put("virtusertable", virtual);
 	put("mailertable", transport);

@@ -93,10 +93,10 @@ static struct settings *settings(const char *networks, const char *relay_domains
 	const char *list[9] = { NULL };
 	struct settings *s = NULL;
 	struct err e = ERR_INIT;
-	const char *fmt[] = { "config_directory=%s", "state_directory=%s/state", "users_db=%s/users.db" };
+	const char *fmt[] = { "config_directory=%s", "state_directory=%s/state", "accounts_db=%s/accounts.db" };
 
 	for (int i = 0; i < 3; i++) {
-		snprintf(words[i], sizeof(words[i]), fmt[i][0] == 'c' ? "config_directory=%s" : fmt[i][0] == 's' ? "state_directory=%s/state" : "users_db=%s/users.db", dir);
+		snprintf(words[i], sizeof(words[i]), fmt[i][0] == 'c' ? "config_directory=%s" : fmt[i][0] == 's' ? "state_directory=%s/state" : "accounts_db=%s/accounts.db", dir);
 		list[i] = words[i];
 	}
 	list[3] = "mydestination=office.test localhost";
@@ -113,12 +113,13 @@ static struct settings *settings(const char *networks, const char *relay_domains
 
 static void add_user(const char *name)
 {
-	char path[256];
+	char path[256], accounts[256];
 	struct err e = ERR_INIT;
 	struct user u = { .name = slice_of(name), .hash = SLICE("*"), .scram = SLICE("") };
 
 	snprintf(path, sizeof(path), "%s/users.db", dir);
-	if (users_set(path, &u, &e) != 0)
+	snprintf(accounts, sizeof(accounts), "%s/accounts.db", dir);
+	if (users_set(path, accounts, &u, &e) != 0)
 		fail_msg("%s", e.text);
 }
 
