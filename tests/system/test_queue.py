@@ -125,7 +125,7 @@ def world():
                    "host-record=aonly.test," + GOOD, "host-record=sixonly.test,::1", "dns-rr=nullmx.test,15,000000",
                    *one("ok", OK), *one("refused", REFUSED), *one("denied", DENIED), *one("tls", "127.0.0.31"), *one("eager", "127.0.0.32"),
                    *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37"), *one("hung", "127.0.0.38"),
-                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52")]
+                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52"), *one("heavy", "127.0.0.53")]
         for name, (host, _) in HOSTILE.items():
             records += one(name, host)
         _dns = lab.Dns(records)
@@ -597,6 +597,21 @@ def test_deferred_mail_survives_a_restart():
     night.wait("over-night", 15)
     gone(qid)
     assert before["attempts"] >= 1 and len([m for m in night.messages if b"over-night" in m[2]]) == 1
+
+
+def test_large_message_waits_beside_the_others_over_a_restart():
+    open_, octets = [], ("z" * 70 + "\r\n") * 30000
+    heavy = mx("127.0.0.53", reply=lambda line, nth: b"452 4.3.1 no room\r\n" if line.startswith("MAIL") and not open_ else None)
+    qid = send("x@heavy.test", "heavy", body="Subject: heavy\r\n\r\n" + octets)
+    reason(qid, "no room")
+    spool = next(d for d, names, _ in os.walk(world().dir) if "large" in names and "deferred" in names)
+    lab.eventually("spool/large is empty", lambda: not os.listdir(os.path.join(spool, "large")), 15)
+    world().down()
+    open_.append(1)
+    world().up()
+    assert octets.encode() in heavy.wait("heavy", 15)[2]
+    gone(qid)
+    lab.eventually("nothing is left in the spool", lambda: not [f for d, _, files in os.walk(spool) for f in files if qid in f], 15)
 
 
 def test_dead_dns_defers_and_says_so():
