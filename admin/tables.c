@@ -9,6 +9,7 @@ const struct command_table *const command_tables[] = {
 	&cmd_user_table,
 	&cmd_explain_table,
 	&cmd_store_table,
+	&cmd_import_table,
 	&cmd_drac_table,
 	&cmd_queue_table,
 	&cmd_trace_table,

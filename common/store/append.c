@@ -350,7 +350,9 @@ static int deliver_to(struct mbox *m, const struct delivery *d, struct arrival *
 
 int box_deliver(struct box *b, struct slice folder, const struct delivery *d, struct arena *a, const char **path_out, struct err *e)
 {
-	struct arrival v = { .octets = d->octets, .id_hash = hash_stable(slice_of(d->queue_id)) };
+	struct arrival v = {
+		.octets = d->octets, .id_hash = hash_stable(slice_of(d->queue_id)), .keyword_names = d->keywords, .n_keyword_names = d->n_keywords,
+	};
 	struct buf stem;
 	struct mbox *m;
 	bool there = false;
@@ -366,6 +368,7 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 	unique_stem(b, v.n.date, d->queue_id, &stem);
 	v.n.stem = buf_view(&stem);
 	v.n.size = v.n.file_size = d->octets.n;
+	v.n.flags = d->flags;
 	rc = deliver_to(m, d, &v, &there, e);
 	if (rc == 0)
 		*path_out = there ? NULL : arena_printf(a, "%s/%s%scur/%s", b->dir, m->disk, m->disk[0] == '\0' ? "" : "/", buf_str(&v.name));
@@ -373,6 +376,16 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 	buf_done(&v.name);
 	mbox_close(&m);
 	return rc;
+}
+
+void mbox_each_id(struct mbox *m, void (*fn)(void *ctx, struct slice id), void *ctx)
+{
+	for (uint32_t slot = 0; slot < mbox_slots(m); slot++) {
+		struct slice rest, field;
+
+		if (!mbox_is_gone(m, slot) && mbox_slot_name(m, slot, &rest) && slice_next(&rest, '.', &field) && slice_next(&rest, '.', &field))
+			fn(ctx, field);
+	}
 }
 
 int store_checkpoint(const char *mail_directory, struct err *e)

@@ -139,10 +139,16 @@ struct delivery {
 	int64_t internaldate;
 	bool maybe_again;                                             /* after a crash: look whether it is there before writing */
 	bool unclean;                                                 /* and the machine went down: what is there may be torn, so the file itself decides */
+	uint32_t flags;                                               /* MSG_*: of a message that comes from another mailbox */
+	const struct slice *keywords;
+	size_t n_keywords;
 };
 /* Visible at once, durable at the next store_checkpoint(). *path_out (arena) is a file that later deliveries may link from.
    ERR_LIMIT: over quota (sys 0), or full disk. Returns 0 also when it was there already, with *path_out NULL. folder "": INBOX. */
 int box_deliver(struct box *b, struct slice folder, const struct delivery *d, struct arena *a, const char **path_out, struct err *e) WARN_UNUSED;
+/* The queue ids (or what was given as such) that the names of the folder's messages bear, one call a message; the slice is borrowed. Messages that came
+   by APPEND have one too, drawn at random. */
+void mbox_each_id(struct mbox *m, void (*fn)(void *ctx, struct slice id), void *ctx);
 /* syncfs of the file system below mail_directory: every delivery that returned before is durable. -1: treat none of them as durable. */
 int store_checkpoint(const char *mail_directory, struct err *e) WARN_UNUSED;
 
