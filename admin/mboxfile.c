@@ -10,6 +10,7 @@
 #include "store/mbox.h"
 
 #define FROM_WORDS 32
+#define DATE_MAX 253402300799                                         /* the last second of year 9999: four digits */
 
 /* ---- the From line ---- */
 
@@ -190,6 +191,14 @@ static void note_status(struct slice value, struct mboxfile_marks *m)
 			m->flags |= status_letters[i].flag;
 }
 
+static bool is_keyword(struct slice w)                                /* an atom of RFC 3501 */
+{
+	for (size_t i = 0; i < w.n; i++)
+		if (!ascii_is_print(w.p[i]) || slice_chr(SLICE("(){%*\"\\] "), w.p[i]) >= 0)
+			return false;
+	return w.n > 0;
+}
+
 static void note_keywords(struct slice value, struct mboxfile_marks *m)
 {
 	struct slice word;
@@ -198,7 +207,7 @@ static void note_keywords(struct slice value, struct mboxfile_marks *m)
 		word = slice_trim(word);
 		if (slice_ieqs(word, "$Forwarded"))
 			m->flags |= MSG_FORWARDED;
-		else if (word.n > 0 && m->n_keywords < MBOXFILE_KEYWORDS)
+		else if (is_keyword(word) && m->n_keywords < MBOXFILE_KEYWORDS)
 			m->keywords[m->n_keywords++] = word;
 	}
 }
@@ -272,7 +281,7 @@ void mboxfile_clean(struct slice raw, struct mboxfile_marks *marks_out, struct b
 
 static void put_from(int64_t date, struct buf *out)
 {
-	time_t t = (time_t)date;
+	time_t t = date < 0 || date > DATE_MAX ? 0 : (time_t)date;
 	struct tm tm;
 	char text[64];
 
@@ -297,7 +306,7 @@ static void put_marks(const struct mboxfile_marks *m, uint32_t uid, struct buf *
 		if ((m->flags & MSG_FORWARDED) != 0)
 			buf_puts(out, " $Forwarded");
 		for (size_t i = 0; i < m->n_keywords; i++)
-			buf_putf(out, " %.*s", SLICE_FMT(m->keywords[i]));
+			buf_putf(out, " %.*s", SLICE_FMT(m->keywords[i]));   /* an atom: no NUL in it */
 		buf_putc(out, '\n');
 	}
 	if (uid != 0)

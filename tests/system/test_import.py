@@ -122,6 +122,21 @@ def test_killed_and_run_again():
     assert "fine" in box().posthouse("verify", "u2")
 
 
+def test_after_a_power_cut_torn_files_come_anew():
+    state = os.path.join(box().dir, "state", "mail", box().domain, "u2")
+    names = sorted(os.listdir(os.path.join(state, "cur")))
+    names = [n for n in names if ",S=" in n]
+    os.truncate(os.path.join(state, "cur", names[3]), 10)
+    os.unlink(os.path.join(state, "cur", names[7]))
+    with open(os.path.join(state, "posthouse.import"), "w") as f:
+        f.write("1\n")                                     # a run that began when the machine had started then, and did not end
+    assert "2 messages imported, %d were there" % (N - 2) in box().posthouse("import", "mbox", "u2", path("killed.mbox"))
+    assert not os.path.exists(os.path.join(state, "posthouse.import"))
+    found, count = read("u2")
+    assert count == N, count
+    check(found, range(N))
+
+
 def test_export_mbox_and_back():
     box().posthouse("export", "mbox", "u2", path("out.mbox"))
     assert len(mailbox.mbox(path("out.mbox"))) == N
