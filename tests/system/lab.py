@@ -54,13 +54,14 @@ def _taken(port):
     return False
 
 
-_next_base = [21000 + (os.getpid() * 1100) % 20000]
+# Below the ports that the kernel gives to outgoing connections (32768 and up): such a connection would take a door away between look and bind.
+_next_base = [10000 + os.getpid() % 19 * 1100]
 
 
 def free_base():
     """A base port with nothing on it (the highest offset is 995)."""
     while True:
-        base = _next_base[0] = _next_base[0] + 1100 if _next_base[0] < 60000 else 21000
+        base = _next_base[0] = _next_base[0] + 1100 if _next_base[0] < 30500 else 10000
         if not any(_taken(base + off) for off in (24, 25, 110, 143, 465, 587, 901, 993, 995)):
             return base
 

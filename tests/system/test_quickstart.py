@@ -104,7 +104,7 @@ def test_wrong_usage_says_what_is_missing():
 
 def test_the_show_runs_to_its_end():
     lab.need("curl", "msmtp")
-    r = run("--no-apt", POSTHOUSE_SHOW_ONCE="1", POSTHOUSE_SHOW_BASE=str(lab.free_base()))
+    r = run("--no-apt", POSTHOUSE_SHOW_ONCE="1", POSTHOUSE_SHOW_BASE="20000")
     assert r.returncode == 0, (r.stdout[-2000:], r.stderr[-2000:])
     for sight in ("Bring the letters", "550 5.7.1", "127.0.0.7", "permit=drac:u1@office.example", "Thunderbird", "Everything is stopped and removed"):
         assert sight in r.stdout, (sight, r.stdout[-3000:])
