@@ -7,8 +7,12 @@
  *   4. in the flusher   heads of closed segments with nothing left in them become "free"
  *   5. in the loop      they are given to fronts that wait; queue.log is renewed when it has grown
  *
- * An error in 2 is final: the next syncfs would say OK though pages are lost. Nothing is released any more and no segment is given, so accepting
+ * An error of syncfs in 2 is final: the next one would say OK though pages are lost. Nothing is released any more and no segment is given, so accepting
  * stops when the fronts' segments are full; after a restart everything since the last checkpoint is done again.
+ *
+ * queue.log is another matter, since memory knows all that it must say. No room for a line: the lines wait in memory. A flush of it that failed: it is
+ * never flushed again, a new one is written from memory and takes its place. Until one of them succeeds, which is tried each second, there is no
+ * checkpoint, fronts refuse mail with 452, and what was acknowledged is delivered as ever.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +62,21 @@ static void write_dirty(struct queue *q)
 		list_remove(&m->node_dirty);
 		memcpy(q->committing[q->n_committing++], m->env.id, QUEUE_ID_MAX);
 	}
+}
+
+/* The checkpoint came to nothing: what step 1 took is for the next one. */
+static void take_back(struct queue *q)
+{
+	for (size_t i = 0; i < q->n_committing; i++) {
+		struct qmessage *m = hmap_get(q->by_id, slice_of(q->committing[i]));
+
+		if (m != NULL)
+			queue_dirty(q, m);
+	}
+	for (size_t i = 0; i < q->n_freeing; i++)
+		q->freeing[i]->state = SEG_CLOSED;
+	q->n_committing = q->n_freeing = 0;
+	q->changed = q->local_changed = q->spool_changed = true;
 }
 
 static void mark_covered(struct queue *q)
@@ -181,21 +200,65 @@ static void put_open(struct queue *q)
 	}
 }
 
+static void log_is_stuck(struct queue *q, const struct err *e)
+{
+	if (qlog_has_failed(q->log)) {
+		log_error("%s: nothing is released any more and accepting will stop. Nothing that was acknowledged is lost: mend the disk and restart", e->text);
+		q->disk_failed = true;
+	} else if (!q->log_stuck) {
+		log_error("%s: new mail is refused with 452 until it can be, which is tried each second. Nothing that was acknowledged is lost", e->text);
+	}
+	q->log_stuck = true;
+}
+
+static void log_is_well(struct queue *q)
+{
+	if (q->log_stuck)
+		log_info("queue.log is written again");
+	q->log_stuck = false;
+}
+
 bool queue_rewrite_log(struct queue *q)
 {
 	struct err e = ERR_INIT;
 
-	if (qlog_rewrite_begin(q->log, &e) == 0) {
-		put_settled(q, true);
-		qlog_checkpoint(q->log);
-		put_settled(q, false);
-		put_open(q);
-		if (qlog_rewrite_end(q->log, &e) == 0)
-			return true;
+	qlog_rewrite_begin(q->log);
+	put_settled(q, true);
+	qlog_checkpoint(q->log);
+	put_settled(q, false);
+	put_open(q);
+	if (qlog_rewrite_end(q->log, &e) == 0) {
+		log_is_well(q);
+		return true;
 	}
-	log_error("%s", e.text);
-	q->disk_failed = true;
+	if (qlog_must_renew(q->log) || qlog_has_failed(q->log))
+		log_is_stuck(q, &e);
+	else
+		log_warn("%s: the old one, %llu kB, goes on", e.text, (unsigned long long)(qlog_size(q->log) >> 10));
 	return false;
+}
+
+/* Everything that waits is in queue.log, and it is one that may be flushed. */
+static bool log_ready(struct queue *q)
+{
+	struct err e = ERR_INIT;
+
+	if (qlog_must_renew(q->log))
+		return queue_rewrite_log(q);
+	if (qlog_write(q->log, &e) < 0) {
+		log_is_stuck(q, &e);
+		return false;
+	}
+	log_is_well(q);
+	return true;
+}
+
+void queue_log_retry(struct queue *q)
+{
+	if (qlog_is_stuck(q->log) || q->log_stuck) {
+		q->changed = true;
+		queue_checkpoint(q);
+	}
 }
 
 static void free_work(void *ctx)
@@ -231,14 +294,24 @@ static void sync_done(void *ctx)
 {
 	struct queue *q = ctx;
 
-	if (q->mail_errno != 0 || q->spool_errno != 0 || q->log_errno != 0) {
+	if (q->log_errno != 0)
+		qlog_spoil(q->log);
+	if (q->mail_errno != 0 || q->spool_errno != 0) {
 		q->disk_failed = true;
 		log_error("the disk failed a flush (mail: %s; spool: %s; queue.log: %s): nothing is released any more and accepting will stop. "
 		    "Nothing that was acknowledged is lost: mend the disk and restart", q->mail_errno != 0 ? q->checkpoint_err.text : "ok",
 		    q->spool_errno != 0 ? strerror(q->spool_errno) : "ok", q->log_errno != 0 ? strerror(q->log_errno) : "ok");
 		return;
 	}
-	qlog_checkpoint(q->log);
+	if (q->log_errno != 0) {
+		log_warn("queue.log: flush failed: %s; a new one is written", strerror(q->log_errno));
+		if (!queue_rewrite_log(q)) {
+			take_back(q);
+			return;
+		}
+	} else {
+		qlog_checkpoint(q->log);
+	}
 	commit_dirty(q);
 	remove_gone(q);
 	flusher_start(q->flusher, free_work, free_done, q);
@@ -246,8 +319,6 @@ static void sync_done(void *ctx)
 
 void queue_checkpoint(struct queue *q)
 {
-	struct err e = ERR_INIT;
-
 	if (!q->recovered || q->disk_failed || qlog_has_failed(q->log))
 		return;
 	if (flusher_is_busy(q->flusher)) {
@@ -257,17 +328,15 @@ void queue_checkpoint(struct queue *q)
 	q->again = false;
 	if (!q->changed)
 		return;
-	write_dirty(q);
-	if (qlog_write(q->log, &e) < 0) {
-		log_error("%s", e.text);
-		q->disk_failed = true;
+	if (!log_ready(q))
 		return;
-	}
+	write_dirty(q);
 	mark_covered(q);
 	q->flush_mail = q->local_changed;
 	q->flush_spool = (q->spool_changed || q->n_committing > 0) &&
 	    !(q->flush_mail && same_file_system(q->settings->mail_directory, q->settings->spool_directory));
-	q->changed = q->local_changed = q->spool_changed = false;
+	q->local_changed = q->spool_changed = false;
+	q->changed = !list_is_empty(&q->dirty);                       /* there was no room for their .env.new */
 	flusher_start(q->flusher, sync_work, sync_done, q);
 }
 
@@ -275,11 +344,9 @@ void queue_last_checkpoint(struct queue *q)
 {
 	struct err e = ERR_INIT;
 
-	if (qlog_write(q->log, &e) < 0) {
+	if (qlog_write(q->log, &e) < 0)
 		log_error("%s", e.text);
-		return;
-	}
-	if (!q->recovered || q->disk_failed || flusher_is_busy(q->flusher))
+	if (!q->recovered || q->disk_failed || flusher_is_busy(q->flusher) || !log_ready(q))
 		return;
 	write_dirty(q);
 	q->flush_mail = q->flush_spool = true;

@@ -31,6 +31,8 @@ static void look_at_space(struct queue *q)
 	have = (uint64_t)v.f_bavail * v.f_frsize;
 	if (have >= keep && !(v.f_files > 0 && v.f_favail < 1000 && v.f_ffree < 1000))
 		keep = 0;
+	if (q->log_stuck && keep == 0)
+		keep = have + 1;                                      /* whatever the numbers say, queue.log cannot be written */
 	q->space_have = have;
 	if ((keep == 0) == (q->space_keep == 0))
 		return;
@@ -49,6 +51,7 @@ static void on_second(void *ctx)
 {
 	struct queue *q = ctx;
 
+	queue_log_retry(q);
 	look_at_space(q);
 	queue_front_orphans(q);
 	queue_front_serve(q);

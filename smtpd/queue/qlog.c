@@ -24,36 +24,39 @@ struct qlog {
 	char *path, *new_path, *dir, *boot_id;
 	int fd;
 	uint64_t size;
-	struct buf lines;
-	bool failed, rewriting;
+	struct buf lines, fresh;                                      /* waiting for the file; of the one that is to replace it */
+	bool stuck, spoilt, torn, failed, rewriting;                  /* torn: half a line is at its end and stays there */
 };
 
 /* ---- writing ---- */
 
 static void flush_task(void *ctx)
 {
+	struct qlog *q = ctx;
 	struct err e = ERR_INIT;
+	bool before = q->stuck;
 
-	if (qlog_write(ctx, &e) < 0)
-		log_error("%s: no journal segment is released any more, mail is not lost; mend the disk and restart", e.text);
+	if (qlog_write(q, &e) < 0 && !before)
+		log_error("%s: no journal segment is released until it can be; mail is not lost", e.text);
 }
 
 static void put_line(struct qlog *q, const char *verb, const char *id, const char *class, struct slice address)
 {
+	struct buf *b = q->rewriting ? &q->fresh : &q->lines;
 	char crc[10];
-	size_t at = q->lines.len;
+	size_t at = b->len;
 
-	buf_puts(&q->lines, "00000000 ");
-	buf_puts(&q->lines, verb);
+	buf_puts(b, "00000000 ");
+	buf_puts(b, verb);
 	if (id != NULL)
-		buf_putf(&q->lines, " %s", id);
+		buf_putf(b, " %s", id);
 	if (class != NULL) {
-		buf_putf(&q->lines, " %s ", class);
-		text_escape(address, &q->lines);
+		buf_putf(b, " %s ", class);
+		text_escape(address, b);
 	}
-	snprintf(crc, sizeof(crc), "%08x", hash_crc32c(0, q->lines.p + at + 9, q->lines.len - at - 9));
-	memcpy(q->lines.p + at, crc, 8);
-	buf_putc(&q->lines, '\n');
+	snprintf(crc, sizeof(crc), "%08x", hash_crc32c(0, b->p + at + 9, b->len - at - 9));
+	memcpy(b->p + at, crc, 8);
+	buf_putc(b, '\n');
 	if (!q->rewriting)
 		loop_task_queue(q->loop, &q->flush, flush_task, q);
 }
@@ -82,11 +85,19 @@ int qlog_write(struct qlog *q, struct err *e)
 {
 	if (q->lines.len == 0)
 		return 0;
-	if (q->failed || file_write_all(q->fd, buf_view(&q->lines)) < 0) {
-		q->failed = true;
-		buf_reset(&q->lines);
-		return err_set(e, err_kind_of(errno), errno, "cannot write %s", q->path);
+	if (q->failed) {
+		buf_reset(&q->lines);                                 /* nobody will ever take them */
+		return err_set(e, ERR_TEMP, 0, "%s failed earlier", q->path);
 	}
+	if (q->torn || file_write_all(q->fd, buf_view(&q->lines)) < 0) {
+		int sys = q->torn ? EIO : errno;
+
+		q->stuck = true;
+		q->torn = q->torn || ftruncate(q->fd, (off_t)q->size) < 0;
+		q->spoilt = q->spoilt || q->torn || (sys != ENOSPC && sys != EDQUOT);
+		return err_set(e, err_kind_of(sys), sys, "cannot write %s", q->path);
+	}
+	q->stuck = false;
 	q->size += q->lines.len;
 	buf_reset(&q->lines);
 	return 0;
@@ -102,9 +113,24 @@ uint64_t qlog_size(const struct qlog *q)
 	return q->size;
 }
 
+bool qlog_is_stuck(const struct qlog *q)
+{
+	return q->stuck;
+}
+
 bool qlog_has_failed(const struct qlog *q)
 {
 	return q->failed;
+}
+
+bool qlog_must_renew(const struct qlog *q)
+{
+	return q->spoilt;
+}
+
+void qlog_spoil(struct qlog *q)
+{
+	q->spoilt = true;
 }
 
 int qlog_open(struct qlog **q_out, struct loop *l, const char *spool_directory, const char *boot_id, struct err *e)
@@ -123,6 +149,7 @@ int qlog_open(struct qlog **q_out, struct loop *l, const char *spool_directory, 
 	q->boot_id = mem_str(boot_id);
 	q->loop = l;
 	buf_init(&q->lines, BUF_UNBOUNDED);
+	buf_init(&q->fresh, BUF_UNBOUNDED);
 	q->fd = open(q->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (q->fd < 0 || fstat(q->fd, &st) < 0) {
 		err_set(e, err_kind_of(errno), errno, "cannot open %s", q->path);
@@ -130,6 +157,7 @@ int qlog_open(struct qlog **q_out, struct loop *l, const char *spool_directory, 
 		return -1;
 	}
 	q->size = (uint64_t)st.st_size;
+	q->spoilt = q->size > 0;
 	buf_puts(&q->lines, "\n");                                    /* ends a line that a crash cut */
 	put_line(q, "boot", q->boot_id, NULL, SLICE_NONE);
 	*q_out = q;
@@ -148,6 +176,7 @@ void qlog_close(struct qlog **qp)
 	loop_task_cancel(&q->flush);
 	file_close(&q->fd);
 	buf_done(&q->lines);
+	buf_done(&q->fresh);
 	free(q->path);
 	free(q->new_path);
 	free(q->dir);
@@ -156,32 +185,49 @@ void qlog_close(struct qlog **qp)
 	*qp = NULL;
 }
 
-int qlog_rewrite_begin(struct qlog *q, struct err *e)
+void qlog_rewrite_begin(struct qlog *q)
 {
-	if (qlog_write(q, e) < 0)
-		return -1;
 	q->rewriting = true;
+	buf_reset(&q->fresh);
 	put_line(q, "boot", q->boot_id, NULL, SLICE_NONE);
-	return 0;
+}
+
+/* The new file takes the name. A flush of it that fails is not tried again: the next try is another file. */
+static int put_in_place(const struct qlog *q, int *fd_out)
+{
+	int fd = open(q->new_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && file_write_all(fd, buf_view(&q->fresh)) == 0 && fsync(fd) == 0 && rename(q->new_path, q->path) == 0) {
+		*fd_out = fd;
+		return 0;
+	}
+	int sys = errno;
+
+	unlink(q->new_path);
+	file_close(&fd);
+	errno = sys;
+	return -1;
 }
 
 int qlog_rewrite_end(struct qlog *q, struct err *e)
 {
-	int fd = open(q->new_path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600), dir = -1, rc = 0;
+	int fd = -1, dir = -1, rc = 0;
 
 	q->rewriting = false;
-	if (fd < 0 || file_write_all(fd, buf_view(&q->lines)) < 0 || fsync(fd) < 0 || rename(q->new_path, q->path) < 0 ||
-	    (dir = open(q->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || fsync(dir) < 0) {
-		rc = err_set(e, err_kind_of(errno), errno, "cannot renew %s", q->path);
+	if (q->failed)
+		return err_set(e, ERR_TEMP, 0, "%s failed earlier", q->path);
+	if (put_in_place(q, &fd) < 0)
+		return err_set(e, err_kind_of(errno), errno, "cannot renew %s", q->path);
+	file_close(&q->fd);
+	q->fd = fd;
+	q->size = q->fresh.len;
+	q->stuck = q->spoilt = q->torn = false;
+	buf_reset(&q->lines);                                         /* the new file says it all */
+	if ((dir = open(q->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || fsync(dir) < 0) {
+		rc = err_set(e, err_kind_of(errno), errno, "cannot flush the renaming of %s", q->path);
 		q->failed = true;                                     /* which of the two files is there after a crash is not known */
-		file_close(&fd);
-	} else {
-		file_close(&q->fd);
-		q->fd = fd;
-		q->size = q->lines.len;
 	}
 	file_close(&dir);
-	buf_reset(&q->lines);
 	return rc;
 }
 

@@ -32,9 +32,19 @@ void qlog_checkpoint(struct qlog *q);
 int qlog_write(struct qlog *q, struct err *e) WARN_UNUSED;            /* now; otherwise it happens at the end of the round */
 int qlog_fd(const struct qlog *q);                                    /* for fdatasync */
 uint64_t qlog_size(const struct qlog *q);
-bool qlog_has_failed(const struct qlog *q);                           /* a write failed: nothing may be released any more */
-/* A fresh file: begin, then put what still matters with the calls above (qlog_checkpoint() behind what is covered), then end: fsync, rename. */
-int qlog_rewrite_begin(struct qlog *q, struct err *e) WARN_UNUSED;
+bool qlog_is_stuck(const struct qlog *q);                             /* a write failed: its lines are kept in memory, the next qlog_write() tries again */
+bool qlog_has_failed(const struct qlog *q);                           /* for good: nothing may be released until the next start */
+/*
+ * This file may not be flushed or get a checkpoint line any more: a flush of it failed, a write failed for another reason than space, or it is the last
+ * run's (a checkpoint behind its lines would make those believed that were not). Lines may still be added; they count after kill -9.
+ */
+bool qlog_must_renew(const struct qlog *q);
+void qlog_spoil(struct qlog *q);                                      /* a flush failed */
+/*
+ * A fresh file: begin, then put what still matters with the calls above (qlog_checkpoint() behind what is covered), then end: fsync, rename. What waits to
+ * be written is dropped by a successful end, so all of it must be put anew. After an error the old file and what waits are as before (but see has_failed).
+ */
+void qlog_rewrite_begin(struct qlog *q);
 int qlog_rewrite_end(struct qlog *q, struct err *e) WARN_UNUSED;
 
 /* ---- reading back ---- */

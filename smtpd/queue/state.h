@@ -103,7 +103,8 @@ struct queue {
 
 	uint64_t space_keep, space_have;                              /* as told to the fronts; keep 0: enough */
 	struct loop_timer every_second, every_checkpoint;
-	bool disk_failed;                                             /* nothing is released any more, no segment is given */
+	bool disk_failed;                                             /* nothing is released any more, no segment is given: until a restart */
+	bool log_stuck;                                               /* the same until queue.log can be written again, tried each second */
 
 	/* checkpoint.c */
 	struct flusher *flusher;
@@ -148,7 +149,8 @@ void queue_settled(struct queue *q, struct qmessage *m);              /* every r
 /* checkpoint.c */
 void queue_checkpoint(struct queue *q);                               /* starts one if there is something to do */
 void queue_gone(struct queue *q, const char *id, bool large, bool deferred);
-bool queue_rewrite_log(struct queue *q);
+bool queue_rewrite_log(struct queue *q);                              /* false: told by log; log_stuck or disk_failed say what follows */
+void queue_log_retry(struct queue *q);                                /* each second: does something only while queue.log could not be written */
 void queue_last_checkpoint(struct queue *q);                          /* at an orderly end: waits for the disk, releases nothing */
 
 /* recover.c */

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "queue/qlog.h"
@@ -123,7 +126,8 @@ static void test_written_and_read_back(void **state)
 	qlog_checkpoint(q);
 	qlog_close(&q);
 	assert_int_equal(qlog_open(&q, l, dir, "BBBB", &e), 0);
-	assert_int_equal(qlog_rewrite_begin(q, &e), 0);
+	assert_true(qlog_must_renew(q));                              /* the last run's: no checkpoint may stand behind its lines */
+	qlog_rewrite_begin(q);
 	qlog_done(q, "M3");
 	qlog_checkpoint(q);
 	qlog_rcpt(q, "M2", true, SLICE("odd\nname@x"));
@@ -139,12 +143,100 @@ static void test_written_and_read_back(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Writes fail at `at` octets of a file, as on a full disk: half a line gets there. */
+static void limit_files(rlim_t at)
+{
+	struct rlimit r;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+	r.rlim_cur = at;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static void test_no_room_then_room(void **state)
+{
+	char dir[] = "/tmp/test_qlog.XXXXXX", command[100];
+	struct loop *l = loop_new();
+	struct qlog_story *s;
+	struct qlog *q;
+	struct err e = ERR_INIT;
+	uint64_t size;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(qlog_open(&q, l, dir, "AAAA", &e), 0);
+	qlog_done(q, "M1");
+	assert_int_equal(qlog_write(q, &e), 0);
+	size = qlog_size(q);
+	limit_files((rlim_t)size + 5);
+	qlog_done(q, "M2");
+	assert_int_equal(qlog_write(q, &e), -1);
+	assert_int_equal(lseek(qlog_fd(q), 0, SEEK_END), size);       /* not half a line */
+	qlog_moved(q, "M3");
+	assert_int_equal(qlog_write(q, &e), -1);
+	assert_true(qlog_is_stuck(q) && !qlog_has_failed(q));
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(qlog_write(q, &e), 0);
+	assert_false(qlog_is_stuck(q));
+	qlog_close(&q);
+	assert_int_equal(qlog_read(&s, dir, "AAAA", &e), 0);
+	assert_true(qlog_story_done(s, "M1") && qlog_story_done(s, "M2") && qlog_story_moved(s, "M3"));
+	qlog_story_free(&s);
+	loop_free(&l);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* A rewrite that fails leaves the old file and what waits as they were; one that succeeds takes the place of a spoilt file. */
+static void test_rewrite_fails_then_succeeds(void **state)
+{
+	char dir[] = "/tmp/test_qlog.XXXXXX", command[100];
+	struct loop *l = loop_new();
+	struct qlog_story *s;
+	struct qlog *q;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(qlog_open(&q, l, dir, "AAAA", &e), 0);
+	assert_false(qlog_must_renew(q));
+	qlog_spoil(q);
+	qlog_done(q, "M1");
+	limit_files(3);
+	qlog_rewrite_begin(q);
+	qlog_done(q, "M1");
+	assert_int_equal(qlog_rewrite_end(q, &e), -1);
+	assert_true(qlog_must_renew(q) && !qlog_has_failed(q));
+	limit_files(RLIM_INFINITY);
+	snprintf(command, sizeof(command), "! ls %s/queue.log.new 2>/dev/null", dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(qlog_write(q, &e), 0);                       /* still counts after kill -9 */
+	assert_int_equal(qlog_read(&s, dir, "AAAA", &e), 0);
+	assert_true(qlog_story_done(s, "M1"));
+	qlog_story_free(&s);
+	qlog_rewrite_begin(q);
+	qlog_moved(q, "M2");
+	assert_int_equal(qlog_rewrite_end(q, &e), 0);
+	assert_false(qlog_must_renew(q) || qlog_is_stuck(q));
+	qlog_done(q, "M3");
+	qlog_close(&q);
+	assert_int_equal(qlog_read(&s, dir, "AAAA", &e), 0);
+	assert_true(qlog_story_moved(s, "M2") && qlog_story_done(s, "M3") && !qlog_story_done(s, "M1"));
+	qlog_story_free(&s);
+	loop_free(&l);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_boot_believes_everything), cmocka_unit_test(test_unclean_boot_believes_the_checkpoint),
 		cmocka_unit_test(test_crash_again_after_an_unclean_boot), cmocka_unit_test(test_unknown_boot_id_believes_only_checkpoints),
 		cmocka_unit_test(test_torn_and_flipped), cmocka_unit_test(test_written_and_read_back),
+		cmocka_unit_test(test_no_room_then_room), cmocka_unit_test(test_rewrite_fails_then_succeeds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
