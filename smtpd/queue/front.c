@@ -83,13 +83,13 @@ static void close_segment(struct queue *q, struct seg *seg)
 static void on_released(struct front *f, struct msg *m, bool suspect)
 {
 	struct seg *seg = segs_find(f->queue->segs, msg_get_u64(m));
+	struct err e = ERR_INIT;
 
 	if (seg == NULL || seg->owner != f)
 		return;
-	if (suspect) {
-		seg->suspect = true;
-		seg->good_to = msg_get_u64(m);
-	}
+	if (suspect && segs_mark_suspect(f->queue->segs, seg, msg_get_u64(m), &e) < 0)
+		log_error("%s: journal segment %llu is suspect, and only this process knows: killed before the next checkpoint, its successor may deliver "
+		    "what was refused with 451", e.text, (unsigned long long)seg->number);
 	close_segment(f->queue, seg);
 }
 

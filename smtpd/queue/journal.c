@@ -10,11 +10,14 @@
  *   CLOSED     in use      none    records, all known to queue  queue: each is delivered, bounced or deferred, and a checkpoint made that durable;
  *                                                               head "free", fdatasync
  *   SUSPECT    in use      none    a flush failed: records      queue: as CLOSED, but the file is kept as N.suspect and never written again
- *                                  before good_to count
+ *                                  before good_to count         (good_to is in N.mark, flushed, from the moment the front told it)
  *
  * What precedes 250: pwritev of all waiting records into blocks that hold no acknowledged one, one fdatasync that returned 0. The blocks were written
  * with zeros and flushed when the segment was made, so the flush moves data only. A flush that failed is never tried again on the same file: the
  * second one would say OK while the data is gone.
+ *
+ * Between a front's 451 and the queue's N.mark lies the way of one message: where both are killed in that moment, or the front has no link to the queue,
+ * the record is perhaps in the page cache and is delivered although it was refused.
  *
  * After a crash the queue scans every segment whose head says in use; a record that is whole was perhaps acknowledged, so it is delivered; one that
  * is torn was not. An id that queue.log calls done is skipped.

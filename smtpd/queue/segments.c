@@ -98,18 +98,76 @@ static int write_head(int fd, const struct seg *seg, bool in_use)
 
 /* ---- what is there ---- */
 
-static void set_aside(struct segs *s, uint64_t number, const char *ext)
+static bool set_aside(struct segs *s, uint64_t number, const char *ext)
 {
 	struct buf from, to;
+	bool done;
 
 	buf_init(&from, BUF_UNBOUNDED);
 	buf_init(&to, BUF_UNBOUNDED);
 	spool_path_segment(s->spool, number, &from);
 	buf_putf(&to, "%s/journal/%llu.%s", s->spool, (unsigned long long)number, ext);
-	if (rename(buf_str(&from), buf_str(&to)) < 0)
+	done = rename(buf_str(&from), buf_str(&to)) == 0;
+	if (!done)
 		log_error("cannot rename %s: %s", buf_str(&from), strerror(errno));
 	buf_done(&from);
 	buf_done(&to);
+	return done;
+}
+
+/* ---- N.mark: "GENERATION GOOD_TO" of a suspect segment; a number may be used again, a generation is not ---- */
+
+static void path_mark(const struct segs *s, uint64_t number, struct buf *out)
+{
+	buf_putf(out, "%s/journal/%llu.mark", s->spool, (unsigned long long)number);
+}
+
+int segs_mark_suspect(struct segs *s, struct seg *seg, uint64_t good_to, struct err *e)
+{
+	struct buf path, text;
+	int rc;
+
+	seg->suspect = true;
+	seg->good_to = good_to;
+	buf_init(&path, BUF_UNBOUNDED);
+	buf_init(&text, BUF_UNBOUNDED);
+	path_mark(s, seg->number, &path);
+	buf_putf(&text, "%llx %llu\n", (unsigned long long)seg->generation, (unsigned long long)good_to);
+	rc = file_replace(buf_str(&path), buf_view(&text), 0600, e);
+	buf_done(&text);
+	buf_done(&path);
+	return rc;
+}
+
+static void load_mark(const struct segs *s, struct seg *seg)
+{
+	struct buf path, text;
+	struct slice rest, generation_text;
+	uint64_t generation, good_to;
+
+	buf_init(&path, BUF_UNBOUNDED);
+	buf_init(&text, 100);
+	path_mark(s, seg->number, &path);
+	if (file_read(buf_str(&path), &text, NULL) == 0) {
+		rest = slice_trim(buf_view(&text));
+		if (slice_next(&rest, ' ', &generation_text) && num_hex(generation_text, &generation) == 0 && generation == seg->generation &&
+		    num_u64(rest, UINT64_MAX, &good_to) == 0) {
+			seg->suspect = true;
+			seg->good_to = good_to;
+		}
+	}
+	buf_done(&text);
+	buf_done(&path);
+}
+
+static void remove_mark(const struct segs *s, uint64_t number)
+{
+	struct buf path;
+
+	buf_init(&path, BUF_UNBOUNDED);
+	path_mark(s, number, &path);
+	unlink(buf_str(&path));
+	buf_done(&path);
 }
 
 static void load_one(struct segs *s, const char *name)
@@ -135,7 +193,10 @@ static void load_one(struct segs *s, const char *name)
 	fd = open_segment(s, number, O_RDONLY);
 	if (fd >= 0 && pread(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block) && segment_head_parse(slice_mem(block, sizeof(block)), &h) == 0 &&
 	    h.number == number && fstat(fd, &st) == 0 && (uint64_t)st.st_size >= h.size) {
-		seg_add(s, &h);
+		struct seg *seg = seg_add(s, &h);
+
+		if (h.in_use)
+			load_mark(s, seg);
 	} else {
 		log_error("journal segment %llu has no good head; it is kept as %llu.bad", (unsigned long long)number, (unsigned long long)number);
 		set_aside(s, number, "bad");
@@ -367,7 +428,8 @@ int segs_write_free(struct segs *s, struct seg *seg, struct err *e)
 	int fd, rc = 0;
 
 	if (seg->suspect) {
-		set_aside(s, seg->number, "suspect");
+		if (set_aside(s, seg->number, "suspect"))
+			remove_mark(s, seg->number);
 		return 0;
 	}
 	fd = open_segment(s, seg->number, O_RDWR);

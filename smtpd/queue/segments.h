@@ -41,6 +41,8 @@ void segs_prepare(struct segs *s, size_t n_free, void (*ready)(void *ctx), void 
 bool segs_is_open_elsewhere(struct segs *s, const struct seg *seg);   /* its flock is held */
 /* Calls fn for every record from seen_to on and moves seen_to. */
 int segs_scan(struct segs *s, struct seg *seg, void (*fn)(void *ctx, const struct record *r), void *ctx, struct record_scan *scan_out, struct err *e) WARN_UNUSED;
+/* A flush of it failed: nothing at or behind good_to counts, and that is still so after kill -9 (journal/N.mark, flushed). Error: only in memory. */
+int segs_mark_suspect(struct segs *s, struct seg *seg, uint64_t good_to, struct err *e) WARN_UNUSED;
 void seg_settle(struct seg *seg, const char *id, bool moved);
 
 /* The two halves of recycling: heads to "free" (blocks; for the flusher thread), then state FREE. A suspect one becomes N.suspect and leaves the pool. */

@@ -2,6 +2,7 @@
  * queue/spool.h - where things lie in the spool, and how a message's octets are got from there.
  *
  *   spool/journal/N.jnl          segments (journal.h)
+ *   spool/journal/N.mark         of a segment whose flush failed: up to where it counts (segments.h)
  *   spool/large/ID.eml           messages over LIMIT_SMTP_MEMORY_BODY whose record points here
  *   spool/deferred/xx/ID.eml     messages that wait for another attempt, beside ID.env (envelope.h)
  *   spool/corrupt/               what could not be read, kept for the admin
