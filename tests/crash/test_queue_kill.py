@@ -22,7 +22,7 @@ for d in ("run", "spool", "mail", "state"):
 with open(conf, "w") as f:
     f.write(f"myhostname = mail.office.test\nmydestination = office.test\nstate_directory = {top}/state\nruntime_directory = {top}/run\n"
             f"spool_directory = {top}/spool\nmail_directory = {top}/mail\nconfig_directory = {top}\nlog_target = {top}/log\n"
-            "front_processes = 2\ncheckpoint_interval = 1s\njournal_segment_size = 4M\n")
+            "mail_owner =\nfront_processes = 2\ncheckpoint_interval = 1s\njournal_segment_size = 4M\n")
 for n in range(1, users + 1):
     subprocess.run([posthouse, "-C", conf, "user", "add", "--password-stdin", f"u{n}@office.test"], input=b"secret%d\n" % n, check=True,
                    stdout=subprocess.DEVNULL)
