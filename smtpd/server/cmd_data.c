@@ -45,7 +45,7 @@ static int compose(struct smtp_session *s, bool whole)
 	const struct message_facts facts = {
 		.helo = s->helo == NULL ? "" : s->helo, .peer_name = s->env.peer_name, .peer_text = net_addr_text(&s->env.peer, text),
 		.peer_forged = s->env.peer_forged, .tls_version = s->tls ? s->tls_version : NULL, .tls_cipher = s->tls_cipher, .tls_bits = s->tls_bits,
-		.user = s->user, .myhostname = s->env.s->myhostname, .proto = smtp_session_proto(s), .id = s->envelope.id,
+		.user = s->user, .voucher = s->voucher, .myhostname = s->env.s->myhostname, .proto = smtp_session_proto(s), .id = s->envelope.id,
 		.only_rcpt = s->envelope.n_rcpts == 1 ? s->envelope.rcpts[0].address : SLICE_NONE, .now_us = s->now_us,
 		.fix_ups = (s->env.listener->flags & LISTENER_FIX_UPS) != 0,
 	};

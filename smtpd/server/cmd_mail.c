@@ -187,6 +187,8 @@ enum smtp_want smtp_rcpt_answered(struct smtp_session *s, const struct smtp_answ
 		return rcpt_refused(s, a, out);
 	add_rcpt(s);
 	s->discard = s->discard || a->discard;
+	if (a->voucher.p != NULL)
+		s->voucher = slice_of(arena_str(s->mail_arena, a->voucher));
 	if (a->hold)
 		s->envelope.flags |= ENV_HELD;
 	smtp_enter(s, ST_RCPT);

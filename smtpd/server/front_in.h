@@ -81,7 +81,8 @@ struct smtp_conn {
 	enum relay_drac drac;                                         /* for the present sender */
 	int64_t drac_until;                                           /* seconds since 1970: then dracd is asked again */
 	struct slice drac_user;                                       /* who vouches */
-	bool logged_client;                                           /* the transaction's client= line is written */
+	bool logged_client;                                           /* the transaction's client= line is written, with this rule */
+	enum relay_rule logged_rule;
 
 	struct auth_request *auth;
 	struct names_query *query;

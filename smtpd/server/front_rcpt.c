@@ -77,13 +77,27 @@ void smtp_front_want_mail(struct smtp_conn *sc)
 
 /* ---- RCPT ---- */
 
+/* A further recipient for another reason than the first: "ID: permit=drac:u1@office.example for <b@elsewhere.example>". */
+static void log_other_rule(struct smtp_conn *sc, const struct policy_verdict *v)
+{
+	if (v->relay == sc->logged_rule)
+		return;
+	sc->logged_rule = v->relay;
+	log_info("%s: permit=%s%s%.*s%s%s for <%.*s>", smtp_session_envelope(sc->session)->id, v->rule, v->relay == RELAY_BY_DRAC && sc->drac_user.n > 0 ? ":" : "",
+	    SLICE_FMT(v->relay == RELAY_BY_DRAC ? sc->drac_user : SLICE("")), v->where[0] != '\0' ? " by " : "", v->where,
+	    SLICE_FMT(path_text(smtp_session_ask(sc->session)->path, sc->verdicts)));
+}
+
 static void log_client(struct smtp_conn *sc, const struct policy_verdict *v)
 {
 	struct slice login = smtp_session_user(sc->session), method = smtp_session_method(sc->session);
 
-	if (sc->logged_client)
+	if (sc->logged_client) {
+		log_other_rule(sc, v);
 		return;
+	}
 	sc->logged_client = true;
+	sc->logged_rule = v->relay;
 	log_info("%s: client=" SC_WHO "%s%.*s%s%.*s, permit=%s%s%.*s%s%s", smtp_session_envelope(sc->session)->id, SC_WHO_ARGS(sc), login.n > 0 ? ", sasl_method=" : "",
 	    SLICE_FMT(method), login.n > 0 ? ", sasl_username=" : "", SLICE_FMT(login), v->rule, sc->drac_user.n > 0 ? ":" : "", SLICE_FMT(sc->drac_user),
 	    v->where[0] != '\0' ? " by " : "", v->where);
@@ -122,7 +136,8 @@ void smtp_front_want_rcpt(struct smtp_conn *sc)
 		ask_dns(sc);
 	} else {
 		log_client(sc, &v);
-		smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .discard = v.discard, .hold = v.hold });
+		smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .discard = v.discard, .hold = v.hold,
+		    .voucher = v.relay == RELAY_BY_DRAC ? sc->drac_user : SLICE_NONE });
 	}
 }
 

@@ -21,6 +21,17 @@ static void put_date(struct buf *out, int64_t now_us)
 	date_put(now_s, date_local_zone(now_s), out);
 }
 
+/* Who answers for this mail: the sender's own login, or the one that opened the relay window. */
+static void put_who(const struct message_facts *f, struct buf *out)
+{
+	if (f->user != NULL)
+		buf_putf(out, "\r\n\t(authenticated as %s)", f->user);
+	else if (f->voucher.n > 0)
+		buf_putf(out, "\r\n\t(relayed for %.*s, who has just read mail from this address)", SLICE_FMT(f->voucher));
+	else if (f->voucher.p != NULL)
+		buf_puts(out, "\r\n\t(relayed because somebody has just read mail from this address)");
+}
+
 static void put_received(const struct message_facts *f, struct buf *out)
 {
 	bool is_ipv6 = slice_chr(slice_of(f->peer_text), ':') >= 0;  /* RFC 5321 4.1.3: [IPv6:2001:db8::1] */
@@ -29,8 +40,7 @@ static void put_received(const struct message_facts *f, struct buf *out)
 	    f->peer_forged ? " (may be forged)" : "");
 	if (f->tls_version != NULL)
 		buf_putf(out, "\r\n\t(using %s with cipher %s (%d bits))", f->tls_version, f->tls_cipher, f->tls_bits);
-	if (f->user != NULL)
-		buf_putf(out, "\r\n\t(authenticated as %s)", f->user);
+	put_who(f, out);
 	buf_putf(out, "\r\n\tby %s (Posthouse) with %s id %s", f->myhostname, f->proto, f->id);
 	if (!slice_is_empty(f->only_rcpt))
 		buf_putf(out, "\r\n\tfor <%.*s>", SLICE_FMT(f->only_rcpt));

@@ -21,6 +21,7 @@ struct message_facts {
 	const char *tls_version, *tls_cipher;                         /* NULL: no TLS */
 	int tls_bits;
 	const char *user;                                             /* NULL: not logged in */
+	struct slice voucher;                                         /* taken by DRAC: whose login vouches, "" where that is not known; else p is NULL */
 	const char *myhostname, *proto, *id;
 	struct slice only_rcpt;                                       /* for "for <...>": the recipient, where there is exactly one */
 	int64_t now_us;

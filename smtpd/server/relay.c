@@ -56,10 +56,10 @@ static bool by_client(const struct relay_facts *f, enum relay_rule *rule_out)
 /* Nothing spoke for the client; say which no it is. */
 static struct relay_verdict refusal(const struct relay_facts *f)
 {
+	if (f->must_login)                                                /* also where somebody else has a grant: a login is what helps (RFC 4954 6) */
+		return no(RELAY_NOT_LOGGED_IN);
 	if (f->drac == RELAY_DRAC_OTHERS)
 		return no(RELAY_NOT_OWNER);
-	if (f->must_login)
-		return no(RELAY_NOT_LOGGED_IN);
 	if (f->name == RELAY_NAME_TEMP && f->name_ours)
 		return (struct relay_verdict){ RELAY_LATER, RELAY_WAIT_DNS };
 	if (f->name == RELAY_NAME_FORGED)

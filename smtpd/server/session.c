@@ -85,6 +85,7 @@ void smtp_forget_mail(struct smtp_session *s)
 	s->rcpts_cap = 0;
 	s->sender = (struct path){ .is_null = false };
 	s->discard = false;
+	s->voucher = SLICE_NONE;
 	arena_reset(s->mail_arena);
 	s->mode = MODE_COMMAND;
 	smtp_enter(s, s->helo == NULL ? ST_CONNECTED : ST_GREETED);

@@ -70,6 +70,7 @@ struct smtp_answer {
 	bool discard;                                                 /* MAIL, RCPT: say yes, drop the message (access map DISCARD) */
 	bool hold;                                                    /* accept, but the queue shall not send it yet (HOLD) */
 	const char *id;                                               /* MAIL, ok: the queue id */
+	struct slice voucher;                                         /* RCPT, ok by DRAC: whose login vouches, "" where that is not known; else p is NULL */
 	const struct auth_answer *auth;                               /* AUTH, RESPONSE */
 };
 enum smtp_want smtp_session_answer(struct smtp_session *s, const struct smtp_answer *a, struct buf *out);

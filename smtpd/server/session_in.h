@@ -84,6 +84,7 @@ struct smtp_session {
 	struct envelope envelope;
 	size_t rcpts_cap;
 	bool discard;
+	struct slice voucher;                                         /* as in smtp_answer, in mail_arena */
 	struct smtp_body body;
 };
 

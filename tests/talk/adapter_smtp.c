@@ -292,7 +292,7 @@ static struct smtp_answer on_rcpt(struct smtp_talk *t)
 	struct policy_ask ask = { .listener = t->listener, .client = &t->client, .sender = &t->sender, .rcpt = smtp_session_ask(t->session)->path, .drac = RELAY_DRAC_NOT_ASKED };
 	struct policy_verdict v;
 	struct drac_grant g;
-	struct slice user;
+	struct slice user = SLICE_NONE;
 	struct err e = ERR_INIT;
 
 	if (policy_wants_dns(t->policy, &t->client, &t->sender))
@@ -305,7 +305,8 @@ static struct smtp_answer on_rcpt(struct smtp_talk *t)
 		if (policy_rcpt(t->policy, &ask, t->verdicts, &v, &e) != 0)
 			return no(arena_printf(t->verdicts, "451 4.3.0 %s", e.text), false);
 	}
-	return (struct smtp_answer){ .ok = v.answer == POLICY_YES, .reply = v.reply, .discard = v.discard, .hold = v.hold };
+	return (struct smtp_answer){ .ok = v.answer == POLICY_YES, .reply = v.reply, .discard = v.discard, .hold = v.hold,
+		.voucher = v.relay == RELAY_BY_DRAC ? user : SLICE_NONE };
 }
 
 static void collect(struct smtp_talk *t)
