@@ -46,6 +46,7 @@ struct conn {
 	char *peer_name;
 	enum conn_barrier barrier;
 	size_t barrier_left;                                          /* octets of out that go before it */
+	size_t flushed;                                               /* octets of out that the owner has flushed already */
 	off_t file_at;
 	size_t file_left;
 	int64_t moved_at, idle_ms, deadline_at, close_at;             /* 0: none */
@@ -247,6 +248,15 @@ static ssize_t conn_send(struct conn *c, const char *p, size_t n)
 	return -1;
 }
 
+static void conn_count_sent(struct conn *c, size_t sent)
+{
+	if (c->barrier != CONN_NO_BARRIER)
+		c->barrier_left -= sent;
+	if (sent > c->flushed)
+		c->drain_due = true;                                  /* some went before their flush */
+	c->flushed -= sent < c->flushed ? sent : c->flushed;
+}
+
 /* False: not all of it, for now or for ever. */
 static bool conn_push_octets(struct conn *c)
 {
@@ -261,8 +271,7 @@ static bool conn_push_octets(struct conn *c)
 		}
 		c->moved_at = loop_now(c->loop);
 		conn_stream_take(&c->out, (size_t)sent);
-		if (c->barrier != CONN_NO_BARRIER)
-			c->barrier_left -= (size_t)sent;
+		conn_count_sent(c, (size_t)sent);
 	}
 	return true;
 }
@@ -803,10 +812,12 @@ struct buf *conn_out(struct conn *c)
 	return &c->out.b;
 }
 
+/* Of nothing new: not told as drained, or an owner who flushes whenever it is told would keep the loop spinning for ever. */
 void conn_flush(struct conn *c)
 {
-	if (c->ended)
+	if (c->ended || c->flushed == conn_stream_len(&c->out))
 		return;
+	c->flushed = conn_stream_len(&c->out);
 	c->drain_due = true;
 	conn_soon(c);
 }
@@ -838,7 +849,9 @@ void conn_send_file(struct conn *c, int file_fd, off_t offset, size_t len)
 	c->file_fd = file_fd;
 	c->file_at = offset;
 	c->file_left = len;
-	conn_flush(c);
+	c->flushed = c->barrier_left;
+	c->drain_due = true;
+	conn_soon(c);
 }
 
 void conn_start_tls(struct conn *c, struct tls_ctx *ctx, const char *peer_name, size_t *dropped_out)

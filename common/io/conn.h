@@ -5,7 +5,7 @@
  * again when more comes, by conn_resume(), or when output that was above high water has drained while octets wait. Reading stops while `in`
  * is full, while output is above high water, or while paused.
  * Output: conn_write() queues (and tries at once at the end of the round); a buffer that is over its max closes the connection.
- * After each flush, once no more than low water (half of out_high) is unsent, on_drained is called, once.
+ * After each flush of something new, once no more than low water (half of out_high) is unsent, on_drained is called, once.
  * End of input: a client may close its half and still wait for replies. on_close(CONN_EOF) comes when the output is out and the connection
  * is not paused: an owner that will answer later pauses meanwhile. An owner with on_eof is told instead (once, when it has seen all input),
  * the connection stays, and the owner ends it: a shovel passes the half-close on.

@@ -29,7 +29,7 @@ struct side {
 	unsigned inputs, tls, drains, closes, timeouts;
 	enum conn_end why;
 	struct err err;
-	bool leave_input, stop_on_input, stop_on_tls, stop_on_drain, pause_on_input, close_on_input, free_on_input, echo;
+	bool leave_input, stop_on_input, stop_on_tls, stop_on_drain, flush_on_drain, pause_on_input, close_on_input, free_on_input, echo;
 	size_t stop_at;
 	struct tls_ctx *tls_on_starttls;
 	size_t dropped;
@@ -81,6 +81,8 @@ static void on_drained(void *ctx)
 	struct side *s = ctx;
 
 	s->drains++;
+	if (s->flush_on_drain)
+		conn_flush(s->c);
 	if (s->stop_on_drain)
 		loop_stop(s->l);
 }
@@ -200,6 +202,35 @@ static void test_input_and_output(void **state)
 	assert_int_equal(s.drains, 1);
 	drain(fd, text, sizeof(text));
 	assert_string_equal(text, "250 ok\r\n");
+	finish(&s, fd);
+}
+
+/* An owner that goes on with its dialogue whenever it is told, and flushes at the end of that, once kept a processor busy for each silent client. */
+static void test_flush_of_nothing_is_not_told(void **state)
+{
+	static const struct conn_limits roomy = { 1000, 8u << 20, 4u << 20 };
+	struct side s;
+	struct buf much;
+	char text[100];
+	int fd = start_one(&s, &roomy, &ops);
+
+	(void)state;
+	s.flush_on_drain = true;
+	conn_flush(s.c);
+	run_for(s.l, 20);
+	assert_int_equal(s.drains, 0);
+	conn_write(s.c, SLICE("220 hello\r\n"));
+	run_for(s.l, 20);
+	assert_int_equal(s.drains, 1);
+	drain(fd, text, sizeof(text));
+	buf_init(&much, BUF_UNBOUNDED);                               /* more than the socket takes, less than low water: told, then quiet */
+	memset(buf_room(&much, 1u << 20), 'x', 1u << 20);
+	buf_filled(&much, 1u << 20);
+	conn_write(s.c, buf_view(&much));
+	run_for(s.l, 20);
+	assert_true(conn_unsent(s.c) > 0);
+	assert_int_equal(s.drains, 2);
+	buf_done(&much);
 	finish(&s, fd);
 }
 
@@ -876,7 +907,8 @@ static void test_handshake_deadline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_input_and_output), cmocka_unit_test(test_input_stops_when_full_and_while_paused),
+		cmocka_unit_test(test_input_and_output), cmocka_unit_test(test_flush_of_nothing_is_not_told),
+		cmocka_unit_test(test_input_stops_when_full_and_while_paused),
 		cmocka_unit_test(test_end_of_input_waits_for_replies), cmocka_unit_test(test_peer_gone_while_paused_does_not_spin),
 		cmocka_unit_test(test_write_to_a_closed_peer), cmocka_unit_test(test_reset), cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_overflow_closes), cmocka_unit_test(test_high_water_stops_input),
