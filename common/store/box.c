@@ -374,12 +374,15 @@ static char *plain_host(const char *host)
 	return p;
 }
 
-/* fsync of a file brings its new name along on these (reliability.md 1.6). */
-static bool needs_dir_sync(int fd)
+/* fsync of a file brings its new name along on ext4, XFS and btrfs (reliability.md 1.6); on btrfs the directory then has the name, but its old time. */
+static void know_file_system(struct box *b)
 {
+	enum { EXT4 = 0xef53, XFS = 0x58465342, BTRFS = (int)0x9123683e };
 	struct statfs fs;
+	int type = fstatfs(b->dirfd, &fs) != 0 ? 0 : (int)fs.f_type;
 
-	return fstatfs(fd, &fs) != 0 || (fs.f_type != 0xef53 && fs.f_type != 0x58465342 && fs.f_type != 0x9123683e);
+	b->dir_times = type == EXT4 || type == XFS;
+	b->dir_sync = !b->dir_times && type != BTRFS;
 }
 
 /* 1: that has been done. */
@@ -459,7 +462,7 @@ int box_open(struct box **b_out, const char *dir, bool create, const struct box_
 	if (b->dirfd < 0)
 		(void)err_set(e, err_kind_of(errno), errno, "%s", dir);
 	else
-		b->dir_sync = needs_dir_sync(b->dirfd);
+		know_file_system(b);
 	if (b->dirfd < 0 || first_open(b, e) != 0) {
 		box_close(&b);
 		return -1;

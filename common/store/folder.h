@@ -51,6 +51,7 @@ struct box {
 	uint64_t quota_storage, quota_messages;
 	bool making;                                                  /* a new box: one flush at the end instead of fifty */
 	bool dir_sync;                                                /* a file system where fsync of the file does not bring its name along */
+	bool dir_times;                                               /* one where a directory's time is right after a power cut: ext4, XFS */
 	int64_t boot;
 	uint32_t last_uidvalidity;
 	uint64_t counter;                                             /* for unique names */

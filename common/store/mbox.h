@@ -4,7 +4,7 @@
  * A process opens a user once (struct box) and a folder once (struct mbox); each session that has the folder selected holds a view, whose message
  * sequence numbers move only when the session asks (view_sync). Folder names here are UTF-8 with '/' between levels, "INBOX" in any case.
  * All calls are synchronous and return -1 with *e; ERR_NOTFOUND: no such folder or message, ERR_EXISTS, ERR_LIMIT: quota or full disk, ERR_DENIED: name not allowed.
- * Durable unless said otherwise: what returned 0 survives a power cut (append, copy, move, create). Flags and expunges are durable at mbox_sync().
+ * Durable unless said otherwise: what returned 0 survives a power cut (append, copy, move, expunge, create). Flags are durable at mbox_sync(), as is view_remove().
  */
 #ifndef STORE_MBOX_H
 #define STORE_MBOX_H

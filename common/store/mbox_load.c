@@ -271,6 +271,13 @@ static bool racy_is_due(const struct mbox *m)
 	return ((m->racy & 1) != 0 && now - m->stamp_new > RACY_NS) || ((m->racy & 2) != 0 && now - m->stamp_cur > RACY_NS);
 }
 
+/* Nothing but what the log said? Where directories lose their times in a power cut, a folder is looked through once after each start of the machine. */
+static bool is_settled(struct mbox *m)
+{
+	return !m->damaged && !racy_is_due(m) && stamp_of(m->newfd) == m->stamp_new && stamp_of(m->curfd) == m->stamp_cur &&
+	       (m->box->dir_times || box_is_same_boot(m->box, m->boot));
+}
+
 int mbox_refresh(struct mbox *m, struct err *e)
 {
 	bool bad = false;
@@ -290,7 +297,7 @@ int mbox_refresh(struct mbox *m, struct err *e)
 	}
 	if (rc != 0)
 		return -1;
-	if (!bad && !m->damaged && !racy_is_due(m) && stamp_of(m->newfd) == m->stamp_new && stamp_of(m->curfd) == m->stamp_cur)
+	if (!bad && is_settled(m))
 		return 0;
 	if (mbox_begin(m, e) != 0)
 		return -1;

@@ -28,10 +28,40 @@ static bool same_folder(const struct mbox *m, const struct found *f)
 	return f->n.has_uid && f->n.uidvalidity == m->uidvalidity;
 }
 
-/* A file that one of us named and could not tell of: a UID that was taken but is in no log. */
-static bool is_ours(const struct mbox *m, const struct found *f)
+/* UIDs that may be in names of ours and in no log: from the last that is known on. Not those of `gone`, which were expunged. */
+struct untold { uint32_t from; struct uid_range *gone; size_t n_gone; };
+
+static bool was_expunged(const struct untold *u, uint32_t uid)
 {
-	return same_folder(m, f) && f->n.has_size && !f->in_new && f->n.uid >= m->uidnext && f->n.uid < m->reserved;
+	size_t lo = 0, hi = u->n_gone;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (u->gone[mid].last < uid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < u->n_gone && u->gone[lo].first <= uid;
+}
+
+/* A file that one of us named and could not tell of: killed before, or a power cut took what the log said of it. UIDNEXT has then moved on already. */
+static bool is_ours(const struct mbox *m, const struct found *f, const struct untold *u)
+{
+	return same_folder(m, f) && f->n.has_size && !f->in_new && f->n.uid >= u->from && f->n.uid < m->reserved && !was_expunged(u, f->n.uid);
+}
+
+static void look_for_untold(struct mbox *m, const struct found *f, size_t n, struct arena *a, struct untold *u)
+{
+	uint32_t slots = mbox_slots(m);
+
+	*u = (struct untold){ .from = slots == 0 ? 1 : mbox_rec(m, slots - 1)->uid + 1 };
+	for (size_t i = 0; i < n; i++)
+		if (same_folder(m, &f[i]) && f[i].n.uid >= u->from && f[i].n.uid < m->uidnext) {
+			mbox_vanished(m, m->base.h == NULL ? 0 : m->base.h->gone_floor, a, &u->gone, &u->n_gone);
+			return;
+		}
 }
 
 static int in_order(const void *a, const void *b)
@@ -120,13 +150,15 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 }
 
 /* First ours, by their UIDs; then the rest, in the order of their dates, with new UIDs. */
-static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct err *e)
+static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct arena *a, struct err *e)
 {
 	uint32_t next = m->uidnext, first;
+	struct untold u;
 	size_t strange;
 
+	look_for_untold(m, f, n, a, &u);
 	for (size_t i = 0; i < n; i++)
-		if (!is_ours(m, &f[i]))
+		if (!is_ours(m, &f[i], &u))
 			f[i].n.uid = UINT32_MAX;
 	qsort(f, n, sizeof *f, in_order);
 	for (size_t i = n; i-- > 1;)
@@ -135,7 +167,7 @@ static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, s
 	qsort(f, n, sizeof *f, in_order);
 	for (strange = 0; strange < n && f[n - 1 - strange].n.uid == UINT32_MAX;)
 		strange++;
-	if (strange < n)
+	if (strange < n && f[n - 1 - strange].n.uid >= next)
 		next = f[n - 1 - strange].n.uid + 1;
 	m->stamps_moved = true;
 	for (size_t i = 0; i < n - strange; i++)
@@ -172,7 +204,7 @@ int mbox_scan_new(struct mbox *m, struct err *e)
 	txn_init(m, &t);
 	rc = dirlist(m->newfd, true, a, &f, &n, e);
 	if (rc == 0 && n > 0)
-		rc = adopt_all(m, &t, f, n, e);
+		rc = adopt_all(m, &t, f, n, a, e);
 	if (rc == 0) {
 		m->stamp_new = stamp_of(m->newfd);
 		set_racy(m, 1, m->stamp_new);
@@ -257,7 +289,7 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 			miss(m, &t, seen);                            /* a listing during renames may lack a name that is there */
 		m->stamp_cur = before;
 		if (n > 0)
-			rc = adopt_all(m, &t, f, n, e);
+			rc = adopt_all(m, &t, f, n, a, e);
 		set_racy(m, 2, before);
 		m->racy |= n > 0 && !txn_is_empty(&t) ? 2u : 0;
 		if (txn_is_empty(&t))
@@ -290,6 +322,8 @@ static int after_restart(struct mbox *m, struct err *e)
 
 	if (box_is_same_boot(m->box, m->boot))
 		return 0;
+	if (!m->box->dir_times)
+		m->stamp_new = m->stamp_cur = 0;
 	txn_init(m, &t);
 	t.modseq = m->modseq;
 	txn_next(&t, m->uidnext > m->reserved ? m->uidnext : m->reserved, m->box->boot);

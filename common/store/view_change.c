@@ -150,7 +150,11 @@ static int expunge(struct view *v, const uint32_t *seqs, size_t n, bool deleted_
 
 int view_expunge(struct view *v, const uint32_t *seqs, size_t n, struct err *e)
 {
-	return expunge(v, seqs, n, true, e);
+	uint64_t before = v->m->modseq;
+
+	if (expunge(v, seqs, n, true, e) != 0)
+		return -1;
+	return v->m->modseq == before ? 0 : mbox_sync(v->m, e);       /* who was told that it has gone will not look for it again */
 }
 
 int view_remove(struct view *v, const uint32_t *seqs, size_t n, struct err *e)

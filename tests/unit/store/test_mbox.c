@@ -255,6 +255,59 @@ static void test_restart(void **state)
 	assert_int_equal(s.messages, 4);
 }
 
+/* A log as it was before the machine's last start, `size` octets of it on disk; on btrfs the directory has its old time. */
+static void cut_power(struct env *v, off_t size, const struct stat *cur)
+{
+	const struct timespec when[2] = { cur->st_atim, cur->st_mtim };
+	char path[256];
+
+	box_close(&v->b);
+	snprintf(path, sizeof path, "%s/office.test/u1/" LOG_NAME, v->dir);
+	assert_int_equal(truncate(path, size), 0);
+	snprintf(path, sizeof path, "%s/office.test/u1/cur", v->dir);
+	assert_int_equal(utimensat(AT_FDCWD, path, when, 0), 0);
+	env_open(v);
+	v->b->dir_times = false;
+}
+
+static void test_log_lost_its_end(void **state)
+{
+	struct env *v = *state;
+	uint32_t uids[4], n = 0;
+	struct stat log, cur;
+	struct mbox *m;
+	struct view *x;
+	struct txn t;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 2);
+	m = env_folder(v, "INBOX");
+	OK(v, mbox_begin(m, &v->e));
+	txn_init(m, &t);
+	txn_next(&t, m->uidnext, m->boot - 1000);
+	OK(v, mbox_commit(m, &t, NULL, &v->e));
+	txn_done(&t);
+	mbox_end(m);
+	assert_int_equal(fstat(m->log.fd, &log), 0);
+	assert_int_equal(fstat(m->curfd, &cur), 0);
+	env_deliver(v, "INBOX", "Q8", MESSAGE);
+	env_deliver(v, "INBOX", "Q9", MESSAGE);
+	for (x = view_open(m, true); n < 4; n++)
+		uids[n] = view_get(x, n + 1)->uid;
+	view_close(&x);
+	mbox_close(&m);
+
+	cut_power(v, log.st_size, &cur);
+	m = env_folder(v, "INBOX");
+	x = view_open(m, true);
+	assert_int_equal(view_count(x), 4);
+	for (n = 0; n < 4; n++)
+		assert_int_equal(view_get(x, n + 1)->uid, uids[n]);
+	assert_true(mbox_uidnext(m) > uids[3]);
+	view_close(&x);
+	mbox_close(&m);
+}
+
 /* What a writer leaves in tmp/ that is killed while it folds goes when the next one has the lock; what others put there is theirs. */
 static void test_tmp_is_swept(void **state)
 {
@@ -498,7 +551,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_first_open), T(test_deliver_and_read), T(test_delivered_once), T(test_link_from), T(test_flags_and_views),
-		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_restart), T(test_tmp_is_swept), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
+		T(test_unchangedsince), T(test_expunge), T(test_vanished), T(test_restart), T(test_log_lost_its_end), T(test_tmp_is_swept), T(test_notify), T(test_copy_and_move), T(test_append), T(test_tree), T(test_uidvalidity_is_new), T(test_quota),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
