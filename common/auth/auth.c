@@ -308,6 +308,7 @@ static struct auth_request *start(struct auth_client *c, enum auth_msg_type type
 	call->grant = peer->grant;
 	call->cb_type = peer->cb_type;
 	call->cb_data = peer->cb_data;
+	call->cb_end_point = peer->cb_end_point;
 	auth_msg_put_call(&r->first, type, call);
 	hmap_put(c->by_id, id_key(&r->id), r);
 	struct link *l = pick(c, spread_of(c, user));

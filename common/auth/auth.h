@@ -10,6 +10,7 @@
 #include "conf/settings.h"
 #include "io/chan.h"
 #include "io/net.h"
+#include "io/tls.h"
 
 #define AUTH_TICKET_SIZE 16u                                          /* octets */
 
@@ -22,8 +23,12 @@ struct auth_peer {                                                    /* what th
 	bool tls;
 	const char *session;                                          /* log id */
 	bool grant;                                                   /* tell dracd after success */
-	struct slice cb_type, cb_data;                                /* channel binding, empty where there is none */
+	struct slice cb_type, cb_data;                                /* channel binding, empty where there is none: auth_peer_bind() */
+	struct slice cb_end_point;                                    /* the same by tls-server-end-point, for clients that know no other */
 };
+
+/* The bindings for SCRAM -PLUS that this connection has (RFC 9266, RFC 5929), into `room`, which the peer borrows. ssl NULL: none. */
+void auth_peer_bind(struct auth_peer *peer, SSL *ssl, struct buf *room);
 
 enum auth_result { AUTH_MORE, AUTH_OK, AUTH_DENIED, AUTH_CANCELLED, AUTH_TEMP, AUTH_SYNTAX };
 

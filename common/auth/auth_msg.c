@@ -39,6 +39,7 @@ static void put_peer(struct msg *m, const struct auth_msg_call *c)
 	msg_put_u32(m, c->grant);
 	msg_put_slice(m, c->cb_type);
 	msg_put_slice(m, c->cb_data);
+	msg_put_slice(m, c->cb_end_point);
 }
 
 static int get_peer(struct msg *m, struct auth_msg_call *c)
@@ -51,6 +52,7 @@ static int get_peer(struct msg *m, struct auth_msg_call *c)
 	c->grant = msg_get_u32(m) != 0;
 	c->cb_type = msg_get_slice(m, SMALL);
 	c->cb_data = msg_get_slice(m, SMALL);
+	c->cb_end_point = msg_get_slice(m, SMALL);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct auth_msg_call {                                                /* START, 
 	struct slice service, session;                                /* of the peer: START, LOGIN */
 	struct net_addr addr;
 	bool tls, grant;
-	struct slice cb_type, cb_data;
+	struct slice cb_type, cb_data, cb_end_point;
 };
 
 struct auth_msg_answer {

@@ -1,10 +1,26 @@
 /*
- * auth/auth_policy.c - which mechanisms a connection may see.
+ * auth/auth_policy.c - which mechanisms a connection may see, and what binds them to it.
  */
 #include "auth/auth.h"
 
 #include "base/buf.h"
 #include "conf/conf.h"
+
+void auth_peer_bind(struct auth_peer *peer, SSL *ssl, struct buf *room)
+{
+	size_t strong;
+
+	if (ssl == NULL)
+		return;
+	peer->cb_type = SSL_version(ssl) >= TLS1_3_VERSION ? SLICE("tls-exporter") : SLICE("tls-unique");
+	if (tls_channel_binding(ssl, peer->cb_type.p, room) != 0)
+		peer->cb_type = SLICE_NONE;
+	strong = room->len;
+	if (tls_channel_binding(ssl, "tls-server-end-point", room) != 0)
+		buf_cut(room, strong);
+	peer->cb_data = slice_head(buf_view(room), strong);
+	peer->cb_end_point = slice_from(buf_view(room), strong);
+}
 
 bool auth_plaintext_ok(const struct settings *s, bool tls, const struct net_addr *peer)
 {

@@ -48,7 +48,7 @@ struct auth_dialogue {
 	sasl_callback_t callbacks[4];
 	sasl_channel_binding_t binding;
 	struct arena *arena;                                          /* secret: holds the password of a claim */
-	struct slice cb_type, cb_data;
+	struct slice cb_type, cb_data, cb_end_point;
 	struct slice user, password;
 	bool plus_offered, tls, started, gs2_seen, temp;
 	const char *why;
@@ -261,6 +261,7 @@ struct auth_dialogue *auth_dialogue_new(struct auth_sasl *lib, const struct auth
 	d->arena = arena_new_secret(0);
 	d->cb_type = arena_dup(d->arena, spec->cb_type);
 	d->cb_data = arena_dup(d->arena, spec->cb_data);
+	d->cb_end_point = arena_dup(d->arena, spec->cb_end_point);
 	d->plus_offered = spec->plus_offered;
 	d->tls = spec->tls;
 	d->why = "";
@@ -283,10 +284,25 @@ static int open_conn(struct auth_dialogue *d)
 		return -1;
 	if (sasl_setprop(d->conn, SASL_SEC_PROPS, &props) != SASL_OK || sasl_setprop(d->conn, SASL_SSF_EXTERNAL, &ssf) != SASL_OK)
 		return -1;
-	if (!d->mech->plus)
-		return 0;
-	d->binding = (sasl_channel_binding_t){ .name = d->cb_type.p, .critical = 1, .len = d->cb_data.n, .data = (const unsigned char *)d->cb_data.p };
-	return sasl_setprop(d->conn, SASL_CHANNEL_BINDING, &d->binding) == SASL_OK ? 0 : -1;
+	return 0;
+}
+
+/* The library knows one binding a connection: the one that the client speaks of. */
+static bool bind_by(struct auth_dialogue *d, struct slice type)
+{
+	const char *name = d->cb_type.p;
+	struct slice data = d->cb_data;
+
+	if (slice_eqs(type, "tls-server-end-point")) {
+		name = "tls-server-end-point";
+		data = d->cb_end_point;
+	} else if (!slice_eq(type, d->cb_type)) {
+		return false;
+	}
+	if (data.n == 0)
+		return false;
+	d->binding = (sasl_channel_binding_t){ .name = name, .critical = 1, .len = data.n, .data = (const unsigned char *)data.p };
+	return sasl_setprop(d->conn, SASL_CHANNEL_BINDING, &d->binding) == SASL_OK;
 }
 
 /* The first octets of SCRAM, "n,", "y," or "p=type,": what they say of channel binding must fit the mechanism. */
@@ -307,7 +323,7 @@ static bool gs2_is_ok(struct auth_dialogue *d, struct slice first)
 	first = slice_from(first, 2);
 	if (!d->mech->plus)
 		d->why = "channel binding without -PLUS";
-	else if (!slice_next(&first, ',', &type) || !slice_eq(type, d->cb_type))
+	else if (!slice_next(&first, ',', &type) || !bind_by(d, type))
 		d->why = "another kind of channel binding than this connection has";
 	else
 		return true;
@@ -349,7 +365,7 @@ enum auth_step auth_dialogue_start(struct auth_dialogue *d, const struct slice *
 	unsigned out_len = 0;
 	int rc;
 
-	if (d->mech->plus && d->cb_data.n == 0) {
+	if (d->mech->plus && d->cb_data.n == 0 && d->cb_end_point.n == 0) {
 		d->why = "no channel binding to be had on this connection";
 		return AUTH_STEP_SYNTAX;
 	}

@@ -20,7 +20,7 @@ void auth_sasl_done(struct auth_sasl **lib);
 
 struct auth_dialogue_spec {
 	struct slice mechanism;                                       /* as the client wrote it; case does not count */
-	struct slice cb_type, cb_data;                                /* empty: none to be had */
+	struct slice cb_type, cb_data, cb_end_point;                  /* as in struct auth_peer; empty: none to be had */
 	bool plus_offered;                                            /* SCRAM-SHA-256-PLUS was in the list that the client saw */
 	bool tls;
 };

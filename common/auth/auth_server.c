@@ -344,8 +344,8 @@ static void on_start(struct front *f, const struct auth_msg_call *c)
 	struct auth_server *s = f->server;
 	struct auth_ticket *t = login_new(f, c);
 	const char *offered = auth_mechanisms(s->s, c->tls, &c->addr, t->arena);
-	struct auth_dialogue_spec spec = { .mechanism = c->mechanism, .cb_type = c->cb_type, .cb_data = c->cb_data, .tls = c->tls,
-		.plus_offered = c->cb_data.n != 0 && has_word(offered, SLICE("SCRAM-SHA-256-PLUS")) };
+	struct auth_dialogue_spec spec = { .mechanism = c->mechanism, .cb_type = c->cb_type, .cb_data = c->cb_data, .cb_end_point = c->cb_end_point, .tls = c->tls,
+		.plus_offered = (c->cb_data.n != 0 || c->cb_end_point.n != 0) && has_word(offered, SLICE("SCRAM-SHA-256-PLUS")) };
 	struct slice challenge = SLICE_NONE;
 
 	t->dialogue = has_word(offered, c->mechanism) ? auth_dialogue_new(s->sasl, &spec) : NULL;

@@ -10,21 +10,6 @@
 
 static void on_answer(void *ctx, const struct auth_answer *a);
 
-/* The binding for SCRAM -PLUS: what the TLS version at hand has (RFC 9266, RFC 5929). */
-static void bind_channel(struct fconn *fc, struct auth_peer *peer, struct buf *binding)
-{
-	SSL *ssl = conn_ssl(fc->c);
-	const char *type;
-
-	if (ssl == NULL)
-		return;
-	type = SSL_version(ssl) >= TLS1_3_VERSION ? "tls-exporter" : "tls-unique";
-	if (tls_channel_binding(ssl, type, binding) < 0)
-		return;
-	peer->cb_type = slice_of(type);
-	peer->cb_data = buf_view(binding);
-}
-
 static void ask(struct fconn *fc, enum login_want want, const struct login_ask *q)
 {
 	struct front *f = fc->f;
@@ -32,7 +17,7 @@ static void ask(struct fconn *fc, enum login_want want, const struct login_ask *
 	struct buf binding;
 
 	buf_init(&binding, 1024);
-	bind_channel(fc, &peer, &binding);
+	auth_peer_bind(&peer, conn_ssl(fc->c), &binding);
 	if (want == LOGIN_PASSWORD)
 		fc->auth = auth_login(f->auth, q->user, q->password, &peer, on_answer, fc);
 	else

@@ -6,21 +6,6 @@
 
 static void on_auth(void *ctx, const struct auth_answer *a);
 
-/* The binding for SCRAM -PLUS: what the TLS version at hand has (RFC 9266, RFC 5929). */
-static void bind_channel(const struct smtp_conn *sc, struct auth_peer *peer, struct buf *binding)
-{
-	SSL *ssl = conn_ssl(sc->c);
-	const char *type;
-
-	if (ssl == NULL)
-		return;
-	type = SSL_version(ssl) >= TLS1_3_VERSION ? "tls-exporter" : "tls-unique";
-	if (tls_channel_binding(ssl, type, binding) != 0)
-		return;
-	peer->cb_type = slice_of(type);
-	peer->cb_data = buf_view(binding);
-}
-
 void smtp_front_want_auth(struct smtp_conn *sc, enum smtp_want want)
 {
 	const struct smtp_ask *ask = smtp_session_ask(sc->session);
@@ -33,7 +18,7 @@ void smtp_front_want_auth(struct smtp_conn *sc, enum smtp_want want)
 		return;
 	}
 	buf_init(&binding, 1024);
-	bind_channel(sc, &peer, &binding);
+	auth_peer_bind(&peer, conn_ssl(sc->c), &binding);
 	sc->auth = auth_start(sc->f->auth, ask->mechanism, ask->has_initial ? &ask->initial : NULL, &peer, on_auth, sc);
 	buf_done(&binding);
 }

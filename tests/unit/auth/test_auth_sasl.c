@@ -103,6 +103,7 @@ static int secret_cb(sasl_conn_t *conn, void *context, int id, sasl_secret_t **s
 struct run {
 	const char *mech, *user, *password, *authzid;
 	const char *client_cb, *server_cb;                            /* NULL: none on that side */
+	const char *client_type, *server_end_point;                   /* NULL: tls-exporter; none */
 	bool no_initial;
 };
 
@@ -114,9 +115,10 @@ static enum auth_step dialogue(struct fix *f, const struct run *r, char user_out
 		{ SASL_CB_USER, CALLBACK(simple_cb), &c }, { SASL_CB_AUTHNAME, CALLBACK(simple_cb), &c },
 		{ SASL_CB_PASS, CALLBACK(secret_cb), &c }, { SASL_CB_LIST_END, NULL, NULL },
 	};
-	sasl_channel_binding_t cb = { .name = "tls-exporter", .critical = 1 };
+	sasl_channel_binding_t cb = { .name = r->client_type ? r->client_type : "tls-exporter", .critical = 1 };
 	struct auth_dialogue_spec spec = { .mechanism = slice_of(r->mech), .tls = true, .plus_offered = r->server_cb != NULL,
-		.cb_type = r->server_cb ? SLICE("tls-exporter") : SLICE_NONE, .cb_data = slice_of(r->server_cb) };
+		.cb_type = r->server_cb ? SLICE("tls-exporter") : SLICE_NONE, .cb_data = slice_of(r->server_cb),
+		.cb_end_point = slice_of(r->server_end_point) };
 	struct auth_dialogue *d = auth_dialogue_new(f->lib, &spec);
 	sasl_conn_t *conn = NULL;
 	const char *out = NULL, *chosen = NULL;
@@ -175,6 +177,17 @@ static void every_mechanism(void **state)
 		{ { .mech = "SCRAM-SHA-256", .user = "u1", .password = "secret", .authzid = "u2@office.example" }, AUTH_STEP_DENIED, NULL },
 		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_cb = "0123456789abcdef", .server_cb = "0123456789abcdef" }, AUTH_STEP_PROVED, "u1@office.example " },
 		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_cb = "0123456789abcdef", .server_cb = "man in the middl" }, AUTH_STEP_DENIED, NULL },
+		/* a client that knows only the certificate's hash */
+		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_type = "tls-server-end-point", .client_cb = "hash", .server_cb = "0123456789abcdef",
+		    .server_end_point = "hash" }, AUTH_STEP_PROVED, "u1@office.example " },
+		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_type = "tls-server-end-point", .client_cb = "hash", .server_end_point = "hash" },
+		    AUTH_STEP_PROVED, "u1@office.example " },
+		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_type = "tls-server-end-point", .client_cb = "other", .server_cb = "0123456789abcdef",
+		    .server_end_point = "hash" }, AUTH_STEP_DENIED, NULL },
+		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_type = "tls-server-end-point", .client_cb = "0123456789abcdef",
+		    .server_cb = "0123456789abcdef", .server_end_point = "hash" }, AUTH_STEP_DENIED, NULL },
+		{ { .mech = "SCRAM-SHA-256-PLUS", .user = "u1", .password = "secret", .client_type = "tls-server-end-point", .client_cb = "hash",
+		    .server_cb = "0123456789abcdef" }, AUTH_STEP_DENIED, NULL },
 		{ { .mech = "SCRAM-SHA-256", .user = "u1", .password = "secret", .server_cb = "0123456789abcdef" }, AUTH_STEP_PROVED, "u1@office.example " },
 		/* the client has a binding but was shown a list without -PLUS by someone between */
 		{ { .mech = "SCRAM-SHA-256", .user = "u1", .password = "secret", .client_cb = "0123456789abcdef", .server_cb = "0123456789abcdef" }, AUTH_STEP_DENIED, NULL },
