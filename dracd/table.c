@@ -1,5 +1,5 @@
 /*
- * dracd/table.c - entries in a hash by address, vouchers in lists by entry and by user, and one heap of entries by the time of their next end.
+ * dracd/table.c - the verbs: what a grant does, what a question hears, what ends when. grants.c keeps what there is, ends.c knows what ends next.
  *
  * A renewal moves no heap node: an entry that comes up too early is looked at and put back with its real time.
  */
@@ -8,130 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/limits.h"
 #include "base/mem.h"
-
-struct user {
-	struct list_node vouchers;
-	unsigned n;
-	size_t name_n;
-	char name[];
-};
-
-struct voucher {
-	struct list_node of_entry, of_user;
-	struct entry *entry;
-	struct user *user;
-	int64_t login_at, written;                                    /* wall: the login itself; expiry as last written down */
-	int64_t at, expires_wall, expires_mono, first_mono;
-	uint32_t flags;
-	char *service, *host, *session;                               /* one allocation, at service */
-};
-
-struct entry {
-	struct net_addr addr;
-	struct list_node vouchers, by_id;
-	uint64_t id;
-	unsigned n;
-	int64_t first, shared_until_mono;
-	uint32_t used;
-	size_t slot;                                                  /* in the heap */
-	int64_t due_mono, due_wall;
-};
+#include "dracd/grants.h"
 
 struct table {
 	struct table_policy policy;
-	struct hmap *entries, *users;
-	struct list_node by_id;
-	uint64_t next_id;
-	struct entry **heap;
-	size_t n, room;
+	struct grants in;
 };
-
-static struct slice addr_key(const struct net_addr *a)
-{
-	return slice_mem(a->octets, a->len);
-}
-
-/*
- * The heap: earliest monotonic end first. Wall ends differ from it only where the clock was set, which table_expire() asks of the top as well.
- */
-
-static bool heap_before(const struct entry *a, const struct entry *b)
-{
-	return a->due_mono < b->due_mono;
-}
-
-static void heap_set(struct table *t, size_t i, struct entry *e)
-{
-	t->heap[i] = e;
-	e->slot = i;
-}
-
-static void heap_up(struct table *t, size_t i)
-{
-	struct entry *e = t->heap[i];
-
-	while (i > 0 && heap_before(e, t->heap[(i - 1) / 2])) {
-		heap_set(t, i, t->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
-	}
-	heap_set(t, i, e);
-}
-
-static void heap_down(struct table *t, size_t i)
-{
-	struct entry *e = t->heap[i];
-
-	for (;;) {
-		size_t kid = 2 * i + 1;
-		if (kid + 1 < t->n && heap_before(t->heap[kid + 1], t->heap[kid]))
-			kid++;
-		if (kid >= t->n || !heap_before(t->heap[kid], e))
-			break;
-		heap_set(t, i, t->heap[kid]);
-		i = kid;
-	}
-	heap_set(t, i, e);
-}
-
-static void heap_add(struct table *t, struct entry *e)
-{
-	if (t->n == t->room) {
-		t->room = t->room ? t->room * 2 : 64;
-		t->heap = mem_grow(t->heap, t->room * sizeof(*t->heap));
-	}
-	heap_set(t, t->n, e);
-	t->n++;
-	heap_up(t, e->slot);
-}
-
-static void heap_del(struct table *t, struct entry *e)
-{
-	size_t i = e->slot;
-	struct entry *last = t->heap[--t->n];
-
-	if (last == e)
-		return;
-	heap_set(t, i, last);
-	heap_up(t, i);
-	heap_down(t, last->slot);
-}
-
-/*
- * Entries and vouchers
- */
 
 struct table *table_new(const struct table_policy *p)
 {
 	struct table *t = mem_new(sizeof(*t));
 
 	t->policy = *p;
-	t->entries = hmap_new();
-	t->users = hmap_new();
-	t->next_id = 1;
-	list_init(&t->by_id);
+	grants_init(&t->in);
 	return t;
 }
 
@@ -142,52 +33,7 @@ void table_set_policy(struct table *t, const struct table_policy *p)
 
 size_t table_count(const struct table *t)
 {
-	return t->n;
-}
-
-static struct user *user_get(struct table *t, struct slice name)
-{
-	struct user *u = hmap_get(t->users, name);
-
-	if (u != NULL)
-		return u;
-	u = mem_new(sizeof(*u) + name.n);
-	u->name_n = name.n;
-	if (name.n != 0)
-		memcpy(u->name, name.p, name.n);
-	list_init(&u->vouchers);
-	hmap_put(t->users, name, u);
-	return u;
-}
-
-static struct slice user_name(const struct user *u)
-{
-	return slice_mem(u->name, u->name_n);
-}
-
-static void voucher_free(struct table *t, struct voucher *v)
-{
-	struct user *u = v->user;
-
-	list_remove(&v->of_entry);
-	list_remove(&v->of_user);
-	v->entry->n--;
-	if (--u->n == 0) {
-		hmap_del(t->users, user_name(u));
-		free(u);
-	}
-	free(v->service);
-	free(v);
-}
-
-static void entry_free(struct table *t, struct entry *e)
-{
-	LIST_EACH_SAFE(n, &e->vouchers)
-		voucher_free(t, LIST_OF(n, struct voucher, of_entry));
-	hmap_del(t->entries, addr_key(&e->addr));
-	heap_del(t, e);
-	list_remove(&e->by_id);
-	free(e);
+	return t->in.ends.n;
 }
 
 void table_free(struct table **tp)
@@ -196,10 +42,7 @@ void table_free(struct table **tp)
 
 	if (t == NULL)
 		return;
-	table_flush(t);
-	hmap_free(&t->entries);
-	hmap_free(&t->users);
-	free(t->heap);
+	grants_done(&t->in);
 	free(t);
 	*tp = NULL;
 }
@@ -214,10 +57,9 @@ static bool entry_prune(struct table *t, struct entry *e, struct table_time now)
 {
 	int64_t due_mono = INT64_MAX, due_wall = INT64_MAX;
 
-	LIST_EACH_SAFE(n, &e->vouchers) {
-		struct voucher *v = LIST_OF(n, struct voucher, of_entry);
+	ENTRY_VOUCHERS(e, v) {
 		if (!voucher_is_live(v, now)) {
-			voucher_free(t, v);
+			grants_voucher_free(&t->in, v);
 			continue;
 		}
 		due_mono = v->expires_mono < due_mono ? v->expires_mono : due_mono;
@@ -225,88 +67,20 @@ static bool entry_prune(struct table *t, struct entry *e, struct table_time now)
 	}
 	if (e->n == 0)
 		return true;
-	e->due_mono = due_mono;
 	e->due_wall = due_wall;
-	heap_up(t, e->slot);
-	heap_down(t, e->slot);
+	ends_moved(&t->in.ends, &e->end, due_mono);
 	return false;
 }
 
 static struct entry *entry_live(struct table *t, const struct net_addr *addr, struct table_time now)
 {
-	struct entry *e = hmap_get(t->entries, addr_key(addr));
+	struct entry *e = grants_find(&t->in, addr);
 
 	if (e != NULL && entry_prune(t, e, now)) {
-		entry_free(t, e);
+		grants_drop(&t->in, e);
 		return NULL;
 	}
 	return e;
-}
-
-static struct entry *entry_new(struct table *t, const struct net_addr *addr, int64_t first)
-{
-	struct entry *e = mem_new(sizeof(*e));
-
-	e->addr = *addr;
-	e->addr.port = 0;
-	e->first = first;
-	e->id = t->next_id++;
-	e->due_mono = INT64_MAX;
-	e->due_wall = INT64_MAX;
-	list_init(&e->vouchers);
-	list_append(&t->by_id, &e->by_id);
-	hmap_put(t->entries, addr_key(&e->addr), e);
-	heap_add(t, e);
-	return e;
-}
-
-/* A user vouches once; v1 and v2 callers, who name none, once each. */
-static struct voucher *voucher_find(const struct entry *e, const struct drac_who *who)
-{
-	LIST_EACH(n, &e->vouchers) {
-		struct voucher *v = LIST_OF(n, struct voucher, of_entry);
-		if (slice_eq(user_name(v->user), who->user) && (who->user.n != 0 || slice_eqs(who->host, v->host)))
-			return v;
-	}
-	return NULL;
-}
-
-static void voucher_texts(struct voucher *v, const struct drac_who *who)
-{
-	char *p = mem_new(who->service.n + who->host.n + who->session.n + 3);
-	const struct slice parts[] = { who->service, who->host, who->session };
-	char **fields[] = { &v->service, &v->host, &v->session };
-
-	free(v->service);
-	for (size_t i = 0; i < 3; i++) {
-		*fields[i] = p;
-		if (parts[i].n != 0)
-			memcpy(p, parts[i].p, parts[i].n);
-		p += parts[i].n + 1;
-	}
-}
-
-static struct voucher *voucher_new(struct table *t, struct entry *e, const struct drac_who *who)
-{
-	struct voucher *v = mem_new(sizeof(*v));
-
-	v->entry = e;
-	v->user = user_get(t, who->user);
-	v->user->n++;
-	list_append(&v->user->vouchers, &v->of_user);
-	list_append(&e->vouchers, &v->of_entry);
-	e->n++;
-	return v;
-}
-
-/* The heap must come up for the earliest voucher; later is found out then. */
-static void entry_due(struct table *t, struct entry *e, const struct voucher *v)
-{
-	e->due_wall = v->expires_wall < e->due_wall ? v->expires_wall : e->due_wall;
-	if (v->expires_mono < e->due_mono) {
-		e->due_mono = v->expires_mono;
-		heap_up(t, e->slot);
-	}
 }
 
 /*
@@ -320,7 +94,7 @@ static bool is_shared(const struct entry *e, struct table_time now)
 
 static uint32_t seconds_left(const struct entry *e, struct table_time now)
 {
-	int64_t left = e->due_mono - now.mono_s + 1;
+	int64_t left = e->end.due_mono - now.mono_s + 1;
 
 	return left < 1 ? 1 : left > 86400 ? 86400 : (uint32_t)left;
 }
@@ -332,7 +106,7 @@ static void limited(struct table_grant *out, const struct entry *e, struct table
 }
 
 /* One address more than the user may have: the voucher that would end first goes. */
-static void make_room(struct table *t, struct user *u, const struct voucher *keep, struct table_grant *out)
+static void make_room(struct table *t, struct roamer *u, const struct voucher *keep, struct table_grant *out)
 {
 	struct voucher *first = NULL;
 
@@ -349,9 +123,9 @@ static void make_room(struct table *t, struct user *u, const struct voucher *kee
 
 	out->evicted = true;
 	out->evicted_addr = e->addr;
-	voucher_free(t, first);
+	grants_voucher_free(&t->in, first);
 	if (e->n == 0)
-		entry_free(t, e);
+		grants_drop(&t->in, e);
 }
 
 static int64_t clamp_ttl(const struct table *t, uint32_t ttl)
@@ -386,7 +160,7 @@ static void set_times(struct table *t, struct voucher *v, const struct drac_gran
 void table_grant(struct table *t, const struct drac_grant_args *g, struct table_time now, struct table_grant *out)
 {
 	struct entry *e = entry_live(t, &g->addr, now);
-	struct voucher *v = e ? voucher_find(e, &g->who) : NULL;
+	struct voucher *v = e ? grants_voucher_find(e, &g->who) : NULL;
 
 	*out = (struct table_grant){ .status = DRAC3_OK };
 	if (v == NULL && (g->who.flags & DRAC_WHO_RENEWAL)) {
@@ -399,20 +173,19 @@ void table_grant(struct table *t, const struct drac_grant_args *g, struct table_
 		limited(out, e, now);
 		return;
 	}
-	if (e == NULL && t->n >= TABLE_ENTRIES_MAX) {
+	if (e == NULL && table_count(t) >= TABLE_ENTRIES_MAX) {
 		limited(out, NULL, now);
 		return;
 	}
 	if (e == NULL) {
-		e = entry_new(t, &g->addr, now.wall_s);
+		e = grants_add(&t->in, &g->addr, now.wall_s);
 		out->is_new = true;
 	}
 	if (v == NULL)
-		v = voucher_new(t, e, &g->who);
-	voucher_texts(v, &g->who);
-	v->flags = g->who.flags;
+		v = grants_voucher_new(&t->in, e, &g->who);
+	grants_voucher_say(&t->in, v, &g->who);
 	set_times(t, v, g, now, out);
-	entry_due(t, e, v);
+	grants_due(&t->in, e, v);
 	make_room(t, v->user, v, out);
 }
 
@@ -421,35 +194,27 @@ void table_restore(struct table *t, const struct net_addr *addr, const struct dr
 	struct entry *e = entry_live(t, addr, now);
 	int64_t left = expires_at - now.wall_s;
 
-	if (left < 0 || (e == NULL && t->n >= TABLE_ENTRIES_MAX))
+	if (left < 0 || (e == NULL && table_count(t) >= TABLE_ENTRIES_MAX))
 		return;
 	left = left > t->policy.lifetime ? t->policy.lifetime : left;     /* the clock was set back, or the lifetime is shorter now */
 	if (e == NULL)
-		e = entry_new(t, addr, login_at);
-	struct voucher *v = voucher_find(e, who);
+		e = grants_add(&t->in, addr, login_at);
+	struct voucher *v = grants_voucher_find(e, who);
 	if (v == NULL)
-		v = voucher_new(t, e, who);
-	voucher_texts(v, who);
-	v->flags = who->flags;
+		v = grants_voucher_new(&t->in, e, who);
+	grants_voucher_say(&t->in, v, who);
 	v->login_at = login_at;
 	v->at = login_at;
 	v->first_mono = now.mono_s - (now.wall_s > login_at ? now.wall_s - login_at : 0);
 	v->expires_wall = now.wall_s + left;
 	v->expires_mono = now.mono_s + left;
 	v->written = v->expires_wall;
-	entry_due(t, e, v);
+	grants_due(&t->in, e, v);
 }
 
 /*
  * Questions
  */
-
-static void fill_voucher(const struct voucher *v, struct drac_voucher *out)
-{
-	out->who = (struct drac_who){ .user = user_name(v->user), .service = slice_of(v->service), .host = slice_of(v->host), .session = slice_of(v->session), .flags = v->flags };
-	out->at = (uint64_t)v->at;
-	out->expires = (uint64_t)v->expires_wall;
-}
 
 /* More vouchers than the message holds: the later their end, the better their place. */
 static void fill_add(struct drac_entry *out, const struct voucher *v)
@@ -463,7 +228,7 @@ static void fill_add(struct drac_entry *out, const struct voucher *v)
 	}
 	for (; i > 0 && out->vouchers[i - 1].expires < (uint64_t)v->expires_wall; i--)
 		out->vouchers[i] = out->vouchers[i - 1];
-	fill_voucher(v, &out->vouchers[i]);
+	grants_voucher_fill(v, &out->vouchers[i]);
 }
 
 static void fill_entry(const struct entry *e, struct drac_entry *out)
@@ -472,8 +237,8 @@ static void fill_entry(const struct entry *e, struct drac_entry *out)
 	out->addr = e->addr;
 	out->first = (uint64_t)e->first;
 	out->used = e->used;
-	LIST_EACH(n, &e->vouchers)
-		fill_add(out, LIST_OF(n, struct voucher, of_entry));
+	ENTRY_VOUCHERS(e, v)
+		fill_add(out, v);
 	out->expires = out->n ? out->vouchers[0].expires : 0;
 }
 
@@ -510,18 +275,18 @@ static void drop_voucher(struct table *t, struct voucher *v, table_gone_fn *gone
 	struct entry *e = v->entry;
 
 	if (gone != NULL)
-		gone(ctx, &e->addr, user_name(v->user));
-	voucher_free(t, v);
+		gone(ctx, &e->addr, grants_voucher_user(v));
+	grants_voucher_free(&t->in, v);
 	if (e->n == 0)
-		entry_free(t, e);
+		grants_drop(&t->in, e);
 }
 
 static unsigned revoke_user(struct table *t, struct slice user, table_gone_fn *gone, void *ctx)
 {
-	struct user *u;
+	struct roamer *u;
 	unsigned n = 0;
 
-	while ((u = hmap_get(t->users, user)) != NULL) {                  /* it goes with its last voucher */
+	while ((u = grants_roamer(&t->in, user)) != NULL) {                  /* it goes with its last voucher */
 		drop_voucher(t, LIST_OF(list_first(&u->vouchers), struct voucher, of_user), gone, ctx);
 		n++;
 	}
@@ -535,15 +300,12 @@ unsigned table_revoke(struct table *t, const struct net_addr *addr, struct slice
 
 	if (addr->len == 0)
 		return user.n ? revoke_user(t, user, gone, ctx) : 0;
-	e = hmap_get(t->entries, addr_key(addr));
+	e = grants_find(&t->in, addr);
 	if (e == NULL)
 		return 0;
-	unsigned left = e->n;
-
-	for (struct list_node *node = e->vouchers.next; left-- > 0;) {
-		struct voucher *v = LIST_OF(node, struct voucher, of_entry);
-		node = node->next;
-		if (user.n != 0 && !slice_eq(user_name(v->user), user))
+	for (struct voucher *v = e->vouchers, *next; v != NULL; v = next) {
+		next = v->next;                                           /* NULL when v is the last, with which the entry may go */
+		if (user.n != 0 && !slice_eq(grants_voucher_user(v), user))
 			continue;
 		drop_voucher(t, v, gone, ctx);
 		n++;
@@ -553,22 +315,27 @@ unsigned table_revoke(struct table *t, const struct net_addr *addr, struct slice
 
 unsigned table_flush(struct table *t)
 {
-	unsigned n = (unsigned)t->n;
+	unsigned n = (unsigned)table_count(t);
 
-	while (t->n != 0)
-		entry_free(t, t->heap[t->n - 1]);
+	while (table_count(t) != 0)
+		grants_drop(&t->in, ENTRY_OF_END(t->in.ends.heap[table_count(t) - 1]));
 	return n;
+}
+
+static struct entry *first_to_end(const struct table *t)
+{
+	return t->in.ends.n != 0 ? ENTRY_OF_END(t->in.ends.heap[0]) : NULL;
 }
 
 unsigned table_expire(struct table *t, struct table_time now)
 {
+	struct entry *e;
 	unsigned removed = 0;
 
-	while (t->n != 0 && (t->heap[0]->due_mono < now.mono_s || t->heap[0]->due_wall < now.wall_s)) {
-		struct entry *e = t->heap[0];
+	while ((e = first_to_end(t)) != NULL && (e->end.due_mono < now.mono_s || e->due_wall < now.wall_s)) {
 		if (!entry_prune(t, e, now))
 			continue;
-		entry_free(t, e);
+		grants_drop(&t->in, e);
 		removed++;
 	}
 	return removed;
@@ -576,9 +343,11 @@ unsigned table_expire(struct table *t, struct table_time now)
 
 int64_t table_next_s(const struct table *t, struct table_time now)
 {
-	if (t->n == 0)
+	const struct entry *e = first_to_end(t);
+
+	if (e == NULL)
 		return -1;
-	int64_t mono = t->heap[0]->due_mono - now.mono_s + 1, wall = t->heap[0]->due_wall - now.wall_s + 1, left = mono < wall ? mono : wall;
+	int64_t mono = e->end.due_mono - now.mono_s + 1, wall = e->due_wall - now.wall_s + 1, left = mono < wall ? mono : wall;
 
 	return left < 0 ? 0 : left;
 }
@@ -589,8 +358,8 @@ int64_t table_next_s(const struct table *t, struct table_time now)
 
 static bool has_user(const struct entry *e, struct slice user)
 {
-	LIST_EACH(n, &e->vouchers)
-		if (slice_eq(user_name(LIST_OF(n, struct voucher, of_entry)->user), user))
+	ENTRY_VOUCHERS(e, v)
+		if (slice_eq(grants_voucher_user(v), user))
 			return true;
 	return false;
 }
@@ -599,12 +368,12 @@ uint64_t table_list(struct table *t, uint64_t cursor, struct slice user, struct 
 {
 	struct drac_entry out;
 
-	LIST_EACH_SAFE(n, &t->by_id) {
-		struct entry *e = LIST_OF(n, struct entry, by_id);
+	LIST_EACH_SAFE(n, &t->in.by_id) {
+		struct entry *e = ENTRY_OF_ID(n);
 		if (e->id < cursor)
 			continue;
 		if (entry_prune(t, e, now)) {
-			entry_free(t, e);
+			grants_drop(&t->in, e);
 			continue;
 		}
 		if (user.n != 0 && !has_user(e, user))
@@ -618,13 +387,12 @@ uint64_t table_list(struct table *t, uint64_t cursor, struct slice user, struct 
 
 void table_each(struct table *t, void (*fn)(void *ctx, const struct net_addr *addr, int64_t expires_at), void *ctx)
 {
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < table_count(t); i++) {
+		const struct entry *e = ENTRY_OF_END(t->in.ends.heap[i]);
 		int64_t last = 0;
-		LIST_EACH(n, &t->heap[i]->vouchers) {
-			const struct voucher *v = LIST_OF(n, struct voucher, of_entry);
+		ENTRY_VOUCHERS(e, v)
 			last = v->expires_wall > last ? v->expires_wall : last;
-		}
-		fn(ctx, &t->heap[i]->addr, last);
+		fn(ctx, &e->addr, last);
 	}
 }
 
@@ -632,11 +400,11 @@ void table_each_voucher(struct table *t, void (*fn)(void *ctx, const struct net_
 {
 	struct drac_voucher w;
 
-	for (size_t i = 0; i < t->n; i++) {
-		LIST_EACH(n, &t->heap[i]->vouchers) {
-			const struct voucher *v = LIST_OF(n, struct voucher, of_entry);
-			fill_voucher(v, &w);
-			fn(ctx, &t->heap[i]->addr, &w.who, v->login_at, v->expires_wall);
+	for (size_t i = 0; i < table_count(t); i++) {
+		const struct entry *e = ENTRY_OF_END(t->in.ends.heap[i]);
+		ENTRY_VOUCHERS(e, v) {
+			grants_voucher_fill(v, &w);
+			fn(ctx, &e->addr, &w.who, v->login_at, v->expires_wall);
 		}
 	}
 }
