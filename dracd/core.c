@@ -32,6 +32,7 @@ struct core {
 	uint64_t epoch, serial;
 	struct event events[CORE_EVENTS];                             /* serial % CORE_EVENTS */
 	bool changed;
+	uint64_t sync_failed;                                         /* in a row */
 	int64_t log_second;
 	unsigned log_lines, log_left_out;
 };
@@ -357,13 +358,52 @@ bool core_is_dirty(const struct core *c)
 	return c->journal != NULL && journal_is_dirty(c->journal);
 }
 
-int core_sync(struct core *c, struct err *e)
+bool core_sync_begin(struct core *c)
 {
-	if (!core_is_dirty(c))
-		return 0;
-	c->stats[STAT_SYNCS]++;
-	if (journal_sync(c->journal, c->table, e) == 0)
-		return 0;
-	c->stats[STAT_SYNC_FAILED]++;
-	return -1;
+	if (c->journal == NULL)
+		return false;
+	c->stats[STAT_SYNCS] += journal_is_dirty(c->journal);
+	return journal_begin(c->journal);
+}
+
+void core_sync_work(struct core *c)
+{
+	journal_work(c->journal);
+}
+
+int core_sync_end(struct core *c)
+{
+	struct err e = ERR_INIT;
+	int rc = c->journal ? journal_end(c->journal, &e) : 0;
+
+	if (rc != 0 && c->sync_failed++ == 0)
+		log_error("drac: %s: grants are answered with a system error until it can be written again", e.text);
+	if (rc == 0 && c->sync_failed != 0)
+		log_info("drac: the journal can be written again, %llu flushes had failed", (unsigned long long)c->sync_failed);
+	if (rc == 0)
+		c->sync_failed = 0;
+	c->stats[STAT_SYNC_FAILED] += rc != 0;
+	return rc;
+}
+
+int core_sync(struct core *c)
+{
+	if (core_sync_begin(c))
+		core_sync_work(c);
+	return core_sync_end(c);
+}
+
+bool core_wants_rewrite(const struct core *c)
+{
+	return c->journal != NULL && journal_wants_rewrite(c->journal);
+}
+
+pid_t core_rewrite(struct core *c, struct err *e)
+{
+	return journal_rewrite(c->journal, c->table, e);
+}
+
+void core_rewritten(struct core *c, bool ok)
+{
+	journal_rewritten(c->journal, ok);
 }

@@ -1,7 +1,7 @@
 /*
  * dracd/core.h - dracd without sockets: the table, its journal, who may do what, and what is counted. rpc.c turns octets into calls of this.
  *
- * Nothing here waits. What must be durable before it is answered is gathered; the caller runs core_sync() once for all of a round.
+ * Nothing here waits. What must be durable before it is answered is gathered; the caller flushes once for all that waits.
  */
 #ifndef DRACD_CORE_H
 #define DRACD_CORE_H
@@ -58,7 +58,14 @@ unsigned core_flush(struct core *c);
 unsigned core_expire(struct core *c, struct table_time now);
 /* What a peer's dracd said: taken over, not told on to others. */
 void core_replicate(struct core *c, const struct drac_event *ev, struct table_time now);
-bool core_is_dirty(const struct core *c);
-int core_sync(struct core *c, struct err *e) WARN_UNUSED;
+bool core_is_dirty(const struct core *c);                             /* something waits for a flush */
+/* A flush in three parts (journal.h): the second may run in a thread. core_sync_end() logs when it begins to fail and when it works again. */
+bool core_sync_begin(struct core *c);
+void core_sync_work(struct core *c);
+int core_sync_end(struct core *c) WARN_UNUSED;
+int core_sync(struct core *c) WARN_UNUSED;                            /* all three */
+bool core_wants_rewrite(const struct core *c);                        /* of the journal; keeper.c does it */
+pid_t core_rewrite(struct core *c, struct err *e);
+void core_rewritten(struct core *c, bool ok);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "dracd/rpc.h"
 #include "io/conn.h"
+#include "serve/flusher.h"
 
 #define UDP_BATCH 64
 #define WAIT_MAX_MS 60000
@@ -54,7 +55,9 @@ struct doors {
 	struct loop *loop;
 	struct core *core;
 	struct tls_ctx *tls;
-	struct list_node all, streams, answers;
+	struct list_node all, streams;
+	struct list_node answers, flying;                             /* that wait for the next flush; for the one that runs */
+	struct flusher *flusher;
 	unsigned n_streams;
 	uint64_t told_serial;
 	struct loop_task round;
@@ -77,6 +80,8 @@ struct doors *doors_new(struct loop *l, struct core *c, struct tls_ctx *tls)
 	list_init(&d->all);
 	list_init(&d->streams);
 	list_init(&d->answers);
+	list_init(&d->flying);
+	d->flusher = flusher_new(l);
 	return d;
 }
 
@@ -116,23 +121,53 @@ static void answer_free(struct answer *a)
 	free(a);
 }
 
-static void flush_answers(struct doors *d)
+static void send_all(struct list_node *answers, bool ok)
 {
-	struct err e = ERR_INIT;
-	int rc = core_sync(d->core, &e);
 	struct list_node *n;
 
-	if (rc != 0)
-		log_error("drac: grants are refused, the journal can't be written: %s", e.text);
-	while ((n = list_first(&d->answers)) != NULL) {
+	while ((n = list_first(answers)) != NULL) {
 		struct answer *a = LIST_OF(n, struct answer, node);
-		if (rc != 0) {
+		if (!ok) {
 			buf_reset(&a->out);
 			rpc_failed(&a->mark, &a->out);
 		}
 		send_answer(a);
 		answer_free(a);
 	}
+}
+
+static void flush_answers(struct doors *d);
+
+static void flush_work(void *ctx)
+{
+	core_sync_work(((struct doors *)ctx)->core);
+}
+
+static void on_flushed(void *ctx)
+{
+	struct doors *d = ctx;
+
+	send_all(&d->flying, core_sync_end(d->core) == 0);
+	flush_answers(d);                                                 /* what gathered meanwhile */
+	if (d->on_change != NULL)
+		d->on_change(d->change_ctx);
+}
+
+static void flush_answers(struct doors *d)
+{
+	struct list_node *n;
+
+	if (flusher_is_busy(d->flusher) || (list_is_empty(&d->answers) && !core_is_dirty(d->core)))
+		return;
+	if (!core_sync_begin(d->core)) {
+		send_all(&d->answers, core_sync_end(d->core) == 0);
+		return;
+	}
+	while ((n = list_first(&d->answers)) != NULL) {
+		list_remove(n);
+		list_append(&d->flying, n);
+	}
+	flusher_start(d->flusher, flush_work, on_flushed, d);
 }
 
 static void tell_pull(struct stream *st)
@@ -185,13 +220,19 @@ static struct answer *answer_later(struct doors *d, const struct rpc_mark *mark,
  * Streams
  */
 
-static void stream_free(struct stream *st)
+static void forget_stream(struct list_node *answers, const struct stream *st)
 {
-	LIST_EACH(n, &st->doors->answers) {
+	LIST_EACH(n, answers) {
 		struct answer *a = LIST_OF(n, struct answer, node);
 		if (a->stream == st)
 			a->stream = NULL;
 	}
+}
+
+static void stream_free(struct stream *st)
+{
+	forget_stream(&st->doors->answers, st);
+	forget_stream(&st->doors->flying, st);
 	loop_timer_stop(st->doors->loop, &st->wait_timer);
 	list_remove(&st->node);
 	st->doors->n_streams--;
@@ -436,7 +477,12 @@ void doors_free(struct doors **dp)
 
 	if (d == NULL)
 		return;
-	flush_answers(d);
+	bool was_busy = flusher_is_busy(d->flusher);
+
+	flusher_free(&d->flusher);                                        /* waits for the flush that runs */
+	if (was_busy)
+		send_all(&d->flying, core_sync_end(d->core) == 0);
+	send_all(&d->answers, core_sync(d->core) == 0);
 	while ((n = list_first(&d->streams)) != NULL)
 		stream_free(LIST_OF(n, struct stream, node));
 	while ((n = list_first(&d->all)) != NULL) {

@@ -2,7 +2,8 @@
  * dracd/doors.h - the sockets of dracd: UDP and TCP for versions 1 and 2, the local socket and TLS for version 3.
  *
  * A record that comes half delays nobody else; a stream has a deadline for each record and an idle limit, and when all places are taken the one that
- * was idle longest gives way. Answers that must be durable leave together after one flush at the end of the round.
+ * was idle longest gives way. Answers that must be durable leave together after a flush, which a thread waits for:
+ * questions are answered meanwhile, and grants gather for the next flush.
  */
 #ifndef DRACD_DOORS_H
 #define DRACD_DOORS_H
@@ -17,7 +18,7 @@
 
 struct doors;
 
-struct doors *doors_new(struct loop *l, struct core *c, struct tls_ctx *tls);    /* tls may be NULL: no TLS door */
+struct doors *doors_new(struct loop *l, struct core *c, struct tls_ctx *tls);    /* tls may be NULL: no TLS door. Starts the thread */
 void doors_free(struct doors **d);
 void doors_udp(struct doors *d, int fd);                              /* bound socket; the caller keeps owning listening descriptors */
 void doors_listen(struct doors *d, int fd, enum core_door door);

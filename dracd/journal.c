@@ -12,190 +12,290 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/mem.h"
+#include "base/text.h"
+#include "dracd/jrecord.h"
 
-#define MAGIC "DRACJNL1"
-#define RECORD_MAX 2048u
-#define HEAD 8u
 #define FILE_MAX (1u << 30)
 #define REWRITE_LEAST (4u << 20)                                          /* no sooner than that */
-
-enum kind { KIND_GRANT = 1, KIND_REVOKE, KIND_FLUSH };
+#define SNAPSHOT_STEP (256u << 10)
+#define PENDING_MAX (4u << 20)                                            /* while there is no space; then the table is written anew instead */
 
 struct journal {
-	char *path;
+	char *path, *path_new;
 	int fd;
-	struct buf pending;
+	uint32_t salt;                                                /* of both files */
+	struct buf pending;                                           /* gathered */
 	size_t size, rewrite_at;
+	bool is_broken;                                               /* fd may not be appended to */
+	bool is_rewriting, has_new;                                   /* a child writes path_new; it is there, to be taken over */
+	struct buf tail;                                              /* records since the child was forked */
+	int sys;                                                      /* why the last flush failed */
+	struct {                                                      /* what journal_work() alone touches from begin to end */
+		bool is_begun, take_over;
+		struct buf records;
+		size_t tail_n;                                        /* of records: what the old file has already */
+		int fd, sys;
+		bool is_torn;                                         /* fd could not be cut back, or its flush failed */
+		size_t size;
+	} job;
 };
-
-static size_t begin(struct buf *b, enum kind kind)
-{
-	size_t at = b->len;
-
-	xdr_put_u32(b, 0);
-	xdr_put_u32(b, 0);
-	xdr_put_u32(b, kind);
-	return at;
-}
-
-static void finish(struct buf *b, size_t at)
-{
-	size_t n = b->len - at - HEAD;
-
-	xdr_set_u32(b, at, (uint32_t)n);
-	xdr_set_u32(b, at + 4, hash_crc32c(0, b->p + at + HEAD, n));
-}
-
-static void put_grant(struct buf *b, const struct net_addr *addr, const struct drac_who *who, int64_t login_at, int64_t expires_at)
-{
-	size_t at = begin(b, KIND_GRANT);
-
-	xdr_put_u64(b, (uint64_t)login_at);
-	xdr_put_u64(b, (uint64_t)expires_at);
-	xdr_put_opaque(b, slice_mem(addr->octets, addr->len));
-	xdr_put_opaque(b, who->user);
-	xdr_put_opaque(b, who->service);
-	xdr_put_opaque(b, who->host);
-	xdr_put_opaque(b, who->session);
-	xdr_put_u32(b, who->flags);
-	finish(b, at);
-}
-
-static bool get_addr(struct xdr *x, struct net_addr *out)
-{
-	struct slice s = xdr_get_opaque(x, 16);
-
-	memset(out, 0, sizeof(*out));
-	if (s.n != 0)
-		memcpy(out->octets, s.p, s.n);
-	out->len = (uint8_t)s.n;
-	return s.n == 0 || s.n == 4 || s.n == 16;
-}
-
-static bool apply_grant(struct xdr *x, struct table *t, struct table_time now)
-{
-	int64_t login_at = (int64_t)xdr_get_u64(x), expires_at = (int64_t)xdr_get_u64(x);
-	struct net_addr addr;
-	struct drac_who who;
-
-	if (!get_addr(x, &addr) || addr.len == 0)
-		return false;
-	who.user = xdr_get_opaque(x, DRAC_USER_MAX);
-	who.service = xdr_get_opaque(x, DRAC_SERVICE_MAX);
-	who.host = xdr_get_opaque(x, DRAC_HOST_MAX);
-	who.session = xdr_get_opaque(x, DRAC_SESSION_MAX);
-	who.flags = xdr_get_u32(x);
-	if (!xdr_done(x) || login_at < 0 || expires_at < 0)
-		return false;
-	table_restore(t, &addr, &who, login_at, expires_at, now);
-	return true;
-}
-
-static bool apply_revoke(struct xdr *x, struct table *t)
-{
-	struct net_addr addr;
-
-	if (!get_addr(x, &addr))
-		return false;
-	struct slice user = xdr_get_opaque(x, DRAC_USER_MAX);
-
-	if (!xdr_done(x))
-		return false;
-	table_revoke(t, &addr, user, NULL, NULL);
-	return true;
-}
-
-long journal_apply(struct slice in, struct table *t, struct table_time now)
-{
-	struct xdr head = { in, false };
-	uint32_t n = xdr_get_u32(&head), crc = xdr_get_u32(&head);
-
-	if (head.broken)
-		return 0;
-	if (n < 4 || n > RECORD_MAX)
-		return -1;
-	if (head.rest.n < n)
-		return 0;
-	struct xdr x = { slice_head(head.rest, n), false };
-	if (hash_crc32c(0, x.rest.p, n) != crc)
-		return -1;
-	bool ok;
-
-	switch (xdr_get_u32(&x)) {
-	case KIND_GRANT: ok = apply_grant(&x, t, now); break;
-	case KIND_REVOKE: ok = apply_revoke(&x, t); break;
-	case KIND_FLUSH: ok = xdr_done(&x); table_flush(t); break;
-	default: ok = false;
-	}
-	return ok ? (long)(HEAD + n) : -1;
-}
 
 static int replay(const char *path, struct table *t, struct table_time now, size_t *lost_out, struct err *e)
 {
 	struct buf b;
 	struct err why = ERR_INIT;
-	long used = 1;
 
 	buf_init(&b, FILE_MAX);
 	if (file_read(path, &b, &why) != 0) {
 		buf_done(&b);
 		return why.kind == ERR_NOTFOUND ? 0 : err_set(e, why.kind, 0, "%s", why.text);
 	}
-	struct slice rest = buf_view(&b);
-
-	if (slice_starts(rest, SLICE(MAGIC)))
-		rest = slice_from(rest, sizeof(MAGIC) - 1);
-	else
-		used = -1;
-	while (used > 0 && rest.n != 0 && (used = journal_apply(rest, t, now)) > 0)
-		rest = slice_from(rest, (size_t)used);
-	*lost_out = rest.n;
+	*lost_out = jrecord_apply_all(buf_view(&b), t, now);
 	buf_done(&b);
 	return 0;
+}
+
+/*
+ * The file anew
+ */
+
+struct snapshot {
+	struct buf b;
+	uint32_t salt;
+	int fd;
+	bool failed;
+};
+
+static void snapshot_write(struct snapshot *s)
+{
+	if (!s->failed && file_write_all(s->fd, buf_view(&s->b)) != 0)
+		s->failed = true;
+	buf_reset(&s->b);
 }
 
 static void snapshot_one(void *ctx, const struct net_addr *addr, const struct drac_who *who, int64_t login_at, int64_t expires_at)
 {
-	put_grant(ctx, addr, who, login_at, expires_at);
+	struct snapshot *s = ctx;
+
+	jrecord_grant(&s->b, s->salt, addr, who, login_at, expires_at);
+	if (s->b.len >= SNAPSHOT_STEP)
+		snapshot_write(s);
 }
 
-/* The whole table into a new file, which takes the name. */
-static int rewrite(struct journal *j, struct table *t, struct err *e)
+/* What lives, into path_new, durable but for its name. */
+static int write_snapshot(struct journal *j, struct table *t)
+{
+	struct snapshot s = { .salt = j->salt, .fd = open(j->path_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) };
+
+	if (s.fd < 0)
+		return -1;
+	buf_init(&s.b, BUF_UNBOUNDED);
+	jrecord_header(&s.b, j->salt);
+	table_each_voucher(t, snapshot_one, &s);
+	snapshot_write(&s);
+	buf_done(&s.b);
+	if (s.failed || fsync(s.fd) != 0) {
+		int sys = errno;
+		close(s.fd);
+		errno = sys;
+		return -1;
+	}
+	return close(s.fd);
+}
+
+bool journal_wants_rewrite(const struct journal *j)
+{
+	return !j->is_rewriting && !j->has_new && (j->is_broken || j->size > j->rewrite_at);
+}
+
+/* From here on path_new and the tail together say what the table will be. What was gathered before is in the table too. */
+pid_t journal_rewrite(struct journal *j, struct table *t, struct err *e)
+{
+	pid_t pid;
+
+	buf_reset(&j->tail);
+	pid = fork();
+	if (pid < 0)
+		return err_set(e, ERR_TEMP, errno, "no process to write %s", j->path);
+	if (pid == 0)
+		_exit(write_snapshot(j, t) == 0 ? 0 : 1);
+	j->is_rewriting = true;
+	return pid;
+}
+
+void journal_rewritten(struct journal *j, bool ok)
+{
+	j->is_rewriting = false;
+	j->has_new = ok;
+	if (ok)
+		return;
+	unlink(j->path_new);
+	buf_reset(&j->tail);
+	buf_shrink(&j->tail);
+	if (!j->is_broken)
+		j->rewrite_at = j->size + j->size / 4;                    /* not again at once */
+}
+
+/*
+ * Flushes
+ */
+
+bool journal_begin(struct journal *j)
+{
+	if (j->is_rewriting)
+		buf_put(&j->tail, buf_view(&j->pending));
+	if (j->is_broken && !j->has_new)
+		buf_reset(&j->pending);                                   /* refused; in the table and so in the new file all the same */
+	j->job.is_begun = j->has_new || j->pending.len != 0;
+	if (!j->job.is_begun)
+		return false;
+	buf_reset(&j->job.records);
+	j->job.tail_n = 0;
+	if (j->has_new) {
+		buf_put(&j->job.records, buf_view(&j->tail));
+		j->job.tail_n = j->tail.len;
+	}
+	buf_put(&j->job.records, buf_view(&j->pending));
+	buf_reset(&j->pending);
+	j->job.take_over = j->has_new;
+	j->job.fd = j->fd;
+	j->job.size = j->size;
+	j->job.sys = 0;
+	j->job.is_torn = false;
+	return true;
+}
+
+/* The child's file and what came since; then it takes the name. The old file is whole until the rename. */
+static void work_take_over(struct journal *j)
+{
+	int fd = open(j->path_new, O_WRONLY | O_APPEND | O_CLOEXEC);
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+
+	if (size < 0 || file_write_all(fd, buf_view(&j->job.records)) != 0 || fdatasync(fd) != 0 || rename(j->path_new, j->path) != 0) {
+		j->job.sys = errno;
+		file_close(&fd);
+		return;
+	}
+	file_close(&j->job.fd);
+	j->job.fd = fd;
+	j->job.size = (size_t)size + j->job.records.len;
+	if (file_sync_directory_of(j->path) != 0) {
+		j->job.sys = errno;
+		j->job.is_torn = true;
+	}
+}
+
+static void work_append(struct journal *j)
+{
+	if (file_write_all(j->job.fd, buf_view(&j->job.records)) != 0) {
+		j->job.sys = errno;
+		j->job.is_torn = ftruncate(j->job.fd, (off_t)j->job.size) != 0;
+	} else if (fdatasync(j->job.fd) != 0) {
+		j->job.sys = errno;
+		j->job.is_torn = true;
+	} else
+		j->job.size += j->job.records.len;
+}
+
+void journal_work(struct journal *j)
+{
+	if (j->job.take_over)
+		work_take_over(j);
+	else
+		work_append(j);
+}
+
+/* What was not written comes first in the next flush. */
+static void put_back(struct journal *j)
 {
 	struct buf b;
 
-	file_close(&j->fd);
 	buf_init(&b, BUF_UNBOUNDED);
-	buf_puts(&b, MAGIC);
-	table_each_voucher(t, snapshot_one, &b);
-	int rc = file_replace(j->path, buf_view(&b), 0600, e);
+	buf_put(&b, slice_from(buf_view(&j->job.records), j->job.tail_n));
+	buf_put(&b, buf_view(&j->pending));
+	buf_done(&j->pending);
+	j->pending = b;
+	if (b.len > PENDING_MAX)
+		j->is_broken = true;
+}
 
-	j->size = b.len;
-	j->rewrite_at = b.len * 4 > REWRITE_LEAST ? b.len * 4 : REWRITE_LEAST;
-	buf_done(&b);
-	if (rc != 0)
-		return -1;
-	j->fd = open(j->path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (j->fd < 0)
-		return err_set(e, ERR_TEMP, errno, "%s", j->path);
-	buf_reset(&j->pending);                                           /* the table has it all */
-	return 0;
+static void drop_new(struct journal *j)
+{
+	j->has_new = false;
+	buf_reset(&j->tail);
+	buf_shrink(&j->tail);
+}
+
+int journal_end(struct journal *j, struct err *e)
+{
+	if (!j->job.is_begun)
+		return j->is_broken ? err_set(e, ERR_TEMP, j->sys, "%s", j->path) : 0;
+	j->job.is_begun = false;
+	j->fd = j->job.fd;
+	j->size = j->job.size;
+	j->is_broken |= j->job.is_torn;
+	if (j->job.sys == 0 && j->job.take_over) {
+		drop_new(j);
+		j->is_broken = false;
+		j->rewrite_at = j->size * 4 > REWRITE_LEAST ? j->size * 4 : REWRITE_LEAST;
+	}
+	if (j->job.sys == 0)
+		return 0;
+	j->sys = j->job.sys;
+	if (j->job.take_over) {
+		journal_rewritten(j, false);
+		drop_new(j);
+	}
+	if (!j->is_broken)
+		put_back(j);
+	return err_set(e, ERR_TEMP, j->sys, "%s", j->path);
+}
+
+int journal_sync(struct journal *j, struct err *e)
+{
+	if (journal_begin(j))
+		journal_work(j);
+	return journal_end(j, e);
+}
+
+/*
+ * Start and end
+ */
+
+/* The first snapshot, before anybody is served. Where there is no space dracd goes on with what it read, and writes when there is some. */
+static int first_write(struct journal *j, struct table *t, struct err *e)
+{
+	if (write_snapshot(j, t) != 0) {
+		j->sys = errno;
+		unlink(j->path_new);
+		j->is_broken = true;
+		if (j->sys == ENOSPC || j->sys == EDQUOT)
+			return 0;
+		return err_set(e, err_kind_of(j->sys), j->sys, "%s", j->path_new);
+	}
+	j->has_new = true;
+	return journal_sync(j, e);
 }
 
 int journal_open(struct journal **j_out, const char *path, struct table *t, struct table_time now, size_t *lost_out, struct err *e)
 {
 	struct journal *j = mem_new(sizeof(*j));
+	size_t lost = 0;
 
 	j->fd = -1;
 	j->path = mem_str(path);
+	if (asprintf(&j->path_new, "%s.new", path) < 0)
+		abort();
+	text_random(&j->salt, sizeof(j->salt));
 	buf_init(&j->pending, BUF_UNBOUNDED);
-	*lost_out = 0;
-	if (replay(path, t, now, lost_out, e) != 0 || rewrite(j, t, e) != 0) {
+	buf_init(&j->tail, BUF_UNBOUNDED);
+	buf_init(&j->job.records, BUF_UNBOUNDED);
+	if (replay(path, t, now, &lost, e) != 0 || first_write(j, t, e) != 0) {
 		journal_close(&j);
 		return -1;
 	}
+	*lost_out = lost;
 	*j_out = j;
 	return 0;
 }
@@ -208,44 +308,34 @@ void journal_close(struct journal **jp)
 		return;
 	file_close(&j->fd);
 	buf_done(&j->pending);
+	buf_done(&j->tail);
+	buf_done(&j->job.records);
 	free(j->path);
+	free(j->path_new);
 	free(j);
 	*jp = NULL;
 }
 
+/*
+ * Records
+ */
+
 void journal_grant(struct journal *j, const struct net_addr *addr, const struct drac_who *who, int64_t login_at, int64_t expires_at)
 {
-	put_grant(&j->pending, addr, who, login_at, expires_at);
+	jrecord_grant(&j->pending, j->salt, addr, who, login_at, expires_at);
 }
 
 void journal_revoke(struct journal *j, const struct net_addr *addr, struct slice user)
 {
-	size_t at = begin(&j->pending, KIND_REVOKE);
-
-	xdr_put_opaque(&j->pending, slice_mem(addr->octets, addr->len));
-	xdr_put_opaque(&j->pending, user);
-	finish(&j->pending, at);
+	jrecord_revoke(&j->pending, j->salt, addr, user);
 }
 
 void journal_flush(struct journal *j)
 {
-	finish(&j->pending, begin(&j->pending, KIND_FLUSH));
+	jrecord_flush(&j->pending, j->salt);
 }
 
 bool journal_is_dirty(const struct journal *j)
 {
-	return j->pending.len != 0;
-}
-
-int journal_sync(struct journal *j, struct table *t, struct err *e)
-{
-	if (j->pending.len == 0)
-		return 0;
-	if (j->fd < 0 || j->size > j->rewrite_at)
-		return rewrite(j, t, e);
-	if (file_write_all(j->fd, buf_view(&j->pending)) != 0 || fdatasync(j->fd) != 0)
-		return rewrite(j, t, e);
-	j->size += j->pending.len;
-	buf_reset(&j->pending);
-	return 0;
+	return j->pending.len != 0 || j->has_new;
 }

@@ -1,18 +1,15 @@
 /*
- * dracd/proc_dracd.c - the process `dracd`: core and doors in one loop, expiry by a timer, the published file by children.
+ * dracd/proc_dracd.c - the process `dracd`: core and doors in one loop, expiry by a timer; what goes to disk is the keeper's and the doors' flusher's.
  *
  * Runs as posthouse. May open: the directory of drac_table. Trusts: the uid of a local caller, the certificate of a TLS one, and of a version 1 or 2
  * caller no more than that its address is in the allow file. Never sees: passwords, mail.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,11 +19,10 @@
 #include "dracd/core.h"
 #include "dracd/doors.h"
 #include "dracd/dracd.h"
+#include "dracd/keeper.h"
 #include "dracd/publish.h"
 #include "io/tls.h"
 #include "serve/sandbox.h"
-
-enum { PUBLISH_PAUSE_MIN_MS = 20, PUBLISH_PAUSE_MAX_MS = 1000 };
 
 struct dracd {
 	struct loop *loop;
@@ -36,63 +32,9 @@ struct dracd {
 	struct tls_ctx *tls;
 	unsigned keys;
 	int lock_fd;
-	struct loop_timer expiry, pause;
-	pid_t publisher;                                              /* 0: none runs */
-	bool dirty;                                                   /* since the publisher was started */
-	int64_t pause_ms;                                             /* before the next one; grows while changes keep coming */
+	struct loop_timer expiry;
+	struct keeper *keeper;
 };
-
-/*
- * dracd.db
- */
-
-static void publish_start(struct dracd *d)
-{
-	struct err e = ERR_INIT;
-
-	d->dirty = false;
-	d->publisher = publish_fork(core_table(d->core), d->s->drac_table, d->keys, &e);
-	if (d->publisher > 0)
-		return;
-	d->publisher = 0;
-	log_error("drac: %s", e.text);
-}
-
-static void on_pause_over(void *ctx)
-{
-	struct dracd *d = ctx;
-
-	if (d->dirty && d->publisher == 0)
-		publish_start(d);
-	else if (d->publisher == 0)
-		d->pause_ms = 0;                                          /* quiet again */
-}
-
-static void on_child(void *ctx, int signo)
-{
-	struct dracd *d = ctx;
-	int status;
-	pid_t pid;
-
-	(void)signo;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid != d->publisher)
-			continue;
-		d->publisher = 0;
-		if (status != 0) {
-			log_error("drac: %s could not be written, it is tried again: is there space, may we write there?", d->s->drac_table);
-			d->dirty = true;
-			d->pause_ms = PUBLISH_PAUSE_MAX_MS;
-		} else
-			core_stats(d->core)[STAT_PUBLISHED]++;
-		d->pause_ms = d->pause_ms < PUBLISH_PAUSE_MIN_MS ? PUBLISH_PAUSE_MIN_MS : d->pause_ms * 2;
-		if (d->pause_ms > PUBLISH_PAUSE_MAX_MS)
-			d->pause_ms = PUBLISH_PAUSE_MAX_MS;
-		loop_timer_start(d->loop, &d->pause, d->pause_ms, on_pause_over, d);
-	}
-}
-
-static void arm_expiry(struct dracd *d);
 
 static void on_expiry(void *ctx)
 {
@@ -117,16 +59,17 @@ static void on_change(void *ctx)
 	struct dracd *d = ctx;
 
 	arm_expiry(d);
-	if (!core_changed(d->core))
-		return;
-	d->dirty = true;
-	if (d->publisher == 0 && !loop_timer_is_running(&d->pause))
-		publish_start(d);
+	keeper_changed(d->keeper);
 }
 
 /*
  * Start and end
  */
+
+static void on_news(void *ctx)
+{
+	doors_news(((struct dracd *)ctx)->doors);
+}
 
 /* After a reload the old process may still write: it holds this lock until it has ended. */
 static void take_lock(struct dracd *d)
@@ -139,22 +82,6 @@ static void take_lock(struct dracd *d)
 	if (d->lock_fd < 0 || (flock(d->lock_fd, LOCK_EX) != 0 && errno != EINTR))
 		log_fatal("drac: %s: %s", path, strerror(errno));
 	free(path);
-}
-
-/* What a publisher that was killed left behind. */
-static void remove_leftovers(const char *table)
-{
-	char *pattern = NULL;
-	glob_t g;
-
-	if (asprintf(&pattern, "%s.tmp.*", table) < 0)
-		abort();
-	if (glob(pattern, GLOB_NOSORT, NULL, &g) == 0) {
-		for (size_t i = 0; i < g.gl_pathc; i++)
-			unlink(g.gl_pathv[i]);
-		globfree(&g);
-	}
-	free(pattern);
 }
 
 static char *directory_of(const char *path)
@@ -170,7 +97,7 @@ static char *directory_of(const char *path)
 static void confine(const char *dir)
 {
 	const char *const reads[] = { NULL }, *const writes[] = { dir, NULL };
-	const struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = reads, .write_paths = writes };
+	const struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK | SANDBOX_THREADS, .read_paths = reads, .write_paths = writes };
 	struct err e = ERR_INIT;
 
 	if (sandbox_enter(&sb, &e) != 0)
@@ -214,15 +141,9 @@ static void on_retire(void *ctx)
 
 static void finish(struct dracd *d)
 {
-	struct err e = ERR_INIT;
-
 	doors_free(&d->doors);                                            /* flushes and answers */
-	if (d->publisher > 0)
-		kill(d->publisher, SIGKILL);
 	core_expire(d->core, doors_now(d->loop));
-	if (publish_write(core_table(d->core), d->s->drac_table, d->keys, &e) != 0)
-		log_error("drac: %s", e.text);
-	remove_leftovers(d->s->drac_table);
+	keeper_free(&d->keeper);
 	core_free(&d->core);
 	tls_ctx_unref(&d->tls);
 	file_close(&d->lock_fd);
@@ -238,12 +159,11 @@ void dracd_run(struct proc *p)
 	if (file_mkdirs(dir, 0755, &e) != 0)
 		log_fatal("drac_table: %s", e.text);
 	take_lock(&d);
-	remove_leftovers(d.s->drac_table);
 	open_core(&d);
-	open_doors(&d, p);
-	loop_signal(d.loop, SIGCHLD, on_child, &d);
+	d.keeper = keeper_new(d.loop, d.core, d.s->drac_table, d.keys, on_news, &d);
 	confine(dir);
 	free(dir);
+	open_doors(&d, p);                                                /* with a thread, so behind the sandbox */
 	proc_start(p, &events, &d);
 	doors_news(d.doors);                                              /* publishes what the journal brought */
 	log_info("drac: %zu addresses from the journal", table_count(core_table(d.core)));

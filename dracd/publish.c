@@ -4,9 +4,6 @@
 #include "dracd/publish.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "conf/conf.h"
 #include "map/map.h"
@@ -106,15 +103,4 @@ int publish_write(struct table *t, const char *path, unsigned keys, struct err *
 		return map_build_commit(&w.build, e);
 	map_build_drop(&w.build);
 	return -1;
-}
-
-pid_t publish_fork(struct table *t, const char *path, unsigned keys, struct err *e)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		return err_set(e, ERR_TEMP, errno, "no process to write %s", path);
-	if (pid == 0)
-		_exit(publish_write(t, path, keys, NULL) == 0 ? 0 : 1);
-	return pid;
 }

@@ -2,12 +2,10 @@
  * dracd/publish.h - dracd.db, the table that sendmail, Postfix, Exim and our fallback read: a Berkeley DB btree, page size 512, key the address, value the
  * expiry in seconds since 1970, digits only, no NUL on either (drac.md 1.6).
  *
- * Always a new file and a rename, written by a child, so that neither readers nor callers wait for it.
+ * Always a new file and a rename, so that no reader ever meets half a table. keeper.c calls this in a child, so that no caller waits for it.
  */
 #ifndef DRACD_PUBLISH_H
 #define DRACD_PUBLISH_H
-
-#include <sys/types.h>
 
 #include "base/err.h"
 #include "dracd/table.h"
@@ -19,6 +17,5 @@ int publish_keys_parse(const char *words, unsigned *keys_out, struct err *e) WAR
 void publish_key(const struct net_addr *a, enum publish_keys kind, struct buf *out);
 
 int publish_write(struct table *t, const char *path, unsigned keys, struct err *e) WARN_UNUSED;
-pid_t publish_fork(struct table *t, const char *path, unsigned keys, struct err *e);        /* -1: err; the child exits 0 when the file is there */
 
 #endif

@@ -52,7 +52,7 @@ static int write_and_sync(int fd, struct slice content, mode_t mode)
 	return fsync(fd);
 }
 
-static int sync_directory_of(const char *path)
+int file_sync_directory_of(const char *path)
 {
 	char *dir = mem_str(path), *slash = strrchr(dir, '/');
 	int fd, rc;
@@ -94,7 +94,7 @@ int file_replace(const char *path, struct slice content, mode_t mode, struct err
 		unlink(tmp);
 		return err_set(e, err_kind_of(sys), sys, "%s", path);
 	}
-	if (sync_directory_of(path) < 0)
+	if (file_sync_directory_of(path) < 0)
 		return err_set(e, err_kind_of(errno), errno, "directory of %s", path);
 	return 0;
 }

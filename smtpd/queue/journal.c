@@ -35,7 +35,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "queue/flusher.h"
+#include "serve/flusher.h"
 #include "queue/record.h"
 
 enum { BATCH_RECORDS = 500, WAIT_FOR_SEGMENT_MS = 10000 };

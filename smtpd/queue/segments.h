@@ -5,7 +5,7 @@
 #define QUEUE_SEGMENTS_H
 
 #include "base/list.h"
-#include "queue/flusher.h"
+#include "serve/flusher.h"
 #include "queue/record.h"
 
 enum seg_state { SEG_FREE, SEG_GIVEN, SEG_CLOSED, SEG_FREEING };

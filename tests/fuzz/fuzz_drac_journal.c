@@ -3,7 +3,7 @@
  */
 #include <stdlib.h>
 
-#include "dracd/journal.h"
+#include "dracd/jrecord.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -16,8 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct drac_entry e;
 	long used;
 
-	while (rest.n != 0 && (used = journal_apply(rest, t, now)) > 0)
+	while (rest.n != 0 && (used = jrecord_apply(rest, 0, t, now)) > 0)
 		rest = slice_from(rest, (size_t)used);
+	if (jrecord_apply_all(slice_mem(p, n), t, now) > n)
+		abort();
 	table_expire(t, (struct table_time){ 1795311821 + 1801, 1000 + 1801 });
 	if (table_count(t) != 0)
 		abort();                                                  /* nothing read may outlive the lifetime */

@@ -1,10 +1,10 @@
 /*
- * queue/flusher.h - one thread for what blocks in the device: write, fdatasync, syncfs. The only threads of the product are these.
+ * serve/flusher.h - one thread for what blocks in the device: write, fdatasync, syncfs. The only threads of the product are these.
  *
  * One job at a time: work() runs in the thread and may touch nothing that the loop touches until done() runs in the loop.
  */
-#ifndef QUEUE_FLUSHER_H
-#define QUEUE_FLUSHER_H
+#ifndef SERVE_FLUSHER_H
+#define SERVE_FLUSHER_H
 
 #include "io/loop.h"
 

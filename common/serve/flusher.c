@@ -1,7 +1,7 @@
 /*
- * queue/flusher.c - see flusher.h.
+ * serve/flusher.c - see flusher.h.
  */
-#include "queue/flusher.h"
+#include "serve/flusher.h"
 
 #include <assert.h>
 #include <pthread.h>

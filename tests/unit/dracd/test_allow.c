@@ -1,0 +1,63 @@
+/*
+ * The allow file: drac.md 1.5.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dracd/allow.h"
+#include "tests/unit/dracd/dracd_test.h"
+
+static void allow_file(void **state)
+{
+	static const char text[] = "# comment\n255.0.0.0 10.0.0.0\n255.255.255.255\t192.0.2.1\n\n172.16.0.0/12\n2001:db8::/32\n198.51.100.7\n255.0.255.0 11.0.5.0\r\n";
+	static const struct { const char *addr; bool ok; } cases[] = {
+		{ "10.1.2.3", true }, { "11.1.2.3", false }, { "192.0.2.1", true }, { "192.0.2.2", false }, { "172.31.255.255", true }, { "172.32.0.0", false },
+		{ "2001:db8:1::1", true }, { "2001:db9::1", false }, { "198.51.100.7", true }, { "11.9.5.9", true }, { "127.0.0.1", false },
+	};
+	static const char *const bad[] = { "255.0.0.0 127.0.0.1", "999.0.0.0 127.0.0.1", "255.255.255.0 192.0.2.0 trailing", "10.0.0.1/8", "host.example",
+		"255.255.255.0 2001:db8::1", "10.0.0.0/33", "255.255.255.0", "not a line at all" };
+	struct allow *a = NULL;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(allow_parse(&a, "dracd.allow", slice_of(text), &e), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct net_addr c = addr_of(cases[i].addr);
+		if (allow_has(a, &c) != cases[i].ok)
+			fail_msg("%s", cases[i].addr);
+	}
+	allow_free(&a);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char buf[128];
+		if (strcmp(bad[i], "255.255.255.0") == 0)
+			continue;                                         /* reads as a host, odd but clear */
+		snprintf(buf, sizeof(buf), "# x\n%s\n", bad[i]);
+		assert_int_equal(allow_parse(&a, "dracd.allow", slice_of(buf), &e), -1);
+		if (strstr(e.text, "dracd.allow:2: ") == NULL)
+			fail_msg("%s", e.text);
+	}
+	assert_int_equal(allow_parse(&a, "dracd.allow", SLICE(""), &e), 0);       /* empty: nobody */
+	struct net_addr lo = addr_of("127.0.0.1"), lo2 = addr_of("127.0.0.2"), lo6 = addr_of("::1");
+	assert_false(allow_has(a, &lo));
+	allow_free(&a);
+	assert_int_equal(allow_load(&a, "/nonexistent/dracd.allow", &e), 0);      /* missing: this machine */
+	assert_true(allow_has(a, &lo) && allow_has(a, &lo6) && !allow_has(a, &lo2));
+	allow_free(&a);
+	assert_int_equal(allow_from_list(&a, "drac_never", "0.0.0.0/8 bogus", &e), -1);
+	assert_non_null(strstr(e.text, "drac_never: 'bogus'"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allow_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
