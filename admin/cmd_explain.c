@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "admin/commands.h"
+#include "admin/explain.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
 #include "server/names.h"
@@ -181,8 +181,8 @@ static void print_verdict(const struct explain *x, const struct policy_verdict *
 		    v->where[0] != '\0' ? " by " : "", v->where, x->voucher.n > 0 ? ", vouched for by " : "", SLICE_FMT(x->voucher));
 	else
 		printf("\nverdict: %.*s\nrule: %s%s%s\n", SLICE_FMT(v->reply), v->rule, v->where[0] != '\0' ? " - " : "", v->where);
-	if (v->answer == POLICY_NO && strcmp(v->rule, relay_rule_word(v->relay)) == 0 && relay_rule_cure(v->relay)[0] != '\0')
-		printf("to change it: %s\n", relay_rule_cure(v->relay));
+	if (v->answer == POLICY_NO && strcmp(v->rule, relay_rule_word(v->relay)) == 0)
+		printf("to change it: %s\n", code_row(relay_reply_code(v->relay))->cure);
 	else if (v->answer == POLICY_NO && v->where[0] != '\0')
 		printf("to change it: take out or change the entry %s\n", v->where);
 }
@@ -228,25 +228,22 @@ static int tell(struct explain *x, const struct options *o)
 	return v.answer == POLICY_YES ? EX_OK : v.reply.p[0] == '4' ? EX_TEMPFAIL : EX_NOPERM;
 }
 
-static int explain(const struct command_env *env)
+static int explain_with(const struct settings *s, const struct options *o)
 {
-	struct options o = { .client = NULL };
-	struct explain x = { .s = env->s };
+	struct explain x = { .s = s };
 	struct err e = ERR_INIT;
-	int status = read_options(env, &o);
+	int status;
 
-	if (status != 0)
-		return status;
 	x.a = arena_new(0);
 	buf_init(&x.steps, BUF_UNBOUNDED);
 	x.loop = loop_new();
-	if (policy_new(&x.policy, env->s, &e) != 0) {
+	if (policy_new(&x.policy, s, &e) != 0) {
 		status = command_fail(EX_CONFIG, "%s", e.text);
 	} else {
-		if (dns_new(&x.dns, x.loop, env->s->resolv_conf, env->s->dns_server, &e) != 0)
+		if (dns_new(&x.dns, x.loop, s->resolv_conf, s->dns_server, &e) != 0)
 			x.dns = NULL;
 		x.names = names_new(x.loop, x.dns, "/etc/hosts");
-		status = tell(&x, &o);
+		status = tell(&x, o);
 		names_free(&x.names);
 		dns_free(&x.dns);
 	}
@@ -257,10 +254,31 @@ static int explain(const struct command_env *env)
 	return status;
 }
 
+/* A code is explained where no settings are, too: whoever got a bounce is not always the admin. */
+static int explain(const struct command_env *env)
+{
+	struct options o = { .client = NULL };
+	struct settings *s = NULL;
+	struct err e = ERR_INIT;
+	int status;
+
+	if (env->argc == 2 && env->argv[1][0] != '-')
+		return explain_code(env->argv[1]);
+	status = read_options(env, &o);
+	if (status != 0)
+		return status;
+	if (conf_load(&s, env->settings_path, env->overrides, NULL, &e) < 0)
+		return command_fail(EX_CONFIG, "%s", e.text);
+	status = explain_with(s, &o);
+	conf_free(&s);
+	return status;
+}
+
 static const struct command rows[] = {
-	{ "explain", explain, "--client ADDRESS [--name NAME [--forged]] [--user USER] [--port PORT] --from SENDER --to RECIPIENT",
+	{ "explain", explain, "CODE | --client ADDRESS [--name NAME [--forged]] [--user USER] [--port PORT] --from SENDER --to RECIPIENT",
 	    "Says what smtpd would answer to this recipient, and why: each step, the rule that decides with its file and line, where the message would go, "
-	    "and what would change the answer. Without --name the client's name is looked up. Exit status 0: accepted, 75: not now, 77: refused.", true },
+	    "and what would change the answer. Without --name the client's name is looked up. Exit status 0: accepted, 75: not now, 77: refused. "
+	    "With a CODE as it ends a refusal (PH-R01), or the whole refusal, says what it means and what to do; so does posthouse-codes(7).", false },
 };
 
 const struct command_table cmd_explain_table = { "Who may send", rows, sizeof(rows) / sizeof(rows[0]) };

@@ -7,6 +7,7 @@
 #include "admin/commands.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
+#include "reply/codes.h"
 
 static int run_manual_settings(const struct command_env *env)
 {
@@ -51,9 +52,26 @@ static int run_manual_commands(const struct command_env *env)
 	return EX_OK;
 }
 
+static int run_manual_codes(const struct command_env *env)
+{
+	(void)env;
+	puts(".Bl -tag -width Ds");
+	for (unsigned c = CODE_NONE + 1; c < CODES; c++) {
+		const struct code_row *row = code_row((enum code)c);
+
+		printf(".It Sy %s%s No \"%s, %s\"\n", CODE_PREFIX, row->name, row->title, row->status);
+		print_sentences(row->meaning);
+		puts(".Pp");
+		print_sentences(row->cure);
+	}
+	puts(".El");
+	return EX_OK;
+}
+
 static const struct command rows[] = {
 	{ "manual settings", run_manual_settings, "", "Prints the settings in mdoc, for the build of posthouse.conf(5).", false },
 	{ "manual commands", run_manual_commands, "", "Prints this list of commands in mdoc, for the build of posthouse(8).", false },
+	{ "manual codes", run_manual_codes, "", "Prints the codes of refusals in mdoc, for the build of posthouse-codes(7).", false },
 };
 
 const struct command_table cmd_manual_table = { "For the build", rows, sizeof(rows) / sizeof(rows[0]) };

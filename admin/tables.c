@@ -8,6 +8,7 @@ const struct command_table *const command_tables[] = {
 	&cmd_daemon_table,
 	&cmd_user_table,
 	&cmd_explain_table,
+	&cmd_code_table,
 	&cmd_store_table,
 	&cmd_import_table,
 	&cmd_drac_table,

@@ -11,6 +11,7 @@ extern const struct command_table cmd_daemon_table;                   /* admin/c
 extern const struct command_table cmd_drac_table;                     /* admin/cmd_drac.c */
 extern const struct command_table cmd_user_table;                     /* admin/cmd_user.c */
 extern const struct command_table cmd_explain_table;                  /* admin/cmd_explain.c */
+extern const struct command_table cmd_code_table;                     /* admin/cmd_code.c */
 extern const struct command_table cmd_store_table;                    /* admin/cmd_store.c */
 extern const struct command_table cmd_import_table;                   /* admin/cmd_import.c */
 extern const struct command_table cmd_queue_table;                    /* admin/cmd_queue.c */

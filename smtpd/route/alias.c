@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 #include "base/text.h"
+#include "reply/codes.h"
 
 struct scan {
 	struct slice in;
@@ -80,13 +81,13 @@ struct slice alias_error_text(struct slice value, struct arena *a)
 		dsn = slice_ieqs(word, "nouser") ? SLICE("5.1.1") : slice_ieqs(word, "nohost") ? SLICE("5.1.2") : dsn;
 	}
 	if (!slice_word(&rest, &code) || code.n != 3 || num_u64(code, 599, &n) != 0 || n < 400)
-		return slice_of(arena_printf(a, "550 5.1.1 %.*s", SLICE_FMT(slice_trim(value))));
+		return slice_of(code_reply(a, CODE_MAP_WORDS, "%.*s", SLICE_FMT(slice_trim(value))));
 	if (dsn.p[0] != code.p[0])
 		dsn = code.p[0] == '4' ? SLICE("4.0.0") : SLICE("5.0.0");
 	rest = slice_trim(rest);
 	if (rest.n > 6 && ascii_is_digit(rest.p[0]) && rest.p[1] == '.')      /* "550 5.1.1 text" after "error:nouser" */
-		return slice_of(arena_printf(a, "%.*s %.*s", SLICE_FMT(code), SLICE_FMT(rest)));
-	return slice_of(arena_printf(a, "%.*s %.*s %.*s", SLICE_FMT(code), SLICE_FMT(dsn), SLICE_FMT(rest)));
+		(void)slice_word(&rest, &dsn);
+	return slice_of(code_reply_as(a, arena_printf(a, "%.*s %.*s", SLICE_FMT(code), SLICE_FMT(dsn)), CODE_MAP_WORDS, "%.*s", SLICE_FMT(slice_trim(rest))));
 }
 
 static struct alias_target target(enum alias_kind kind, struct slice text)

@@ -31,9 +31,15 @@ void expand_step(struct expansion *x, const char *fmt, ...)
 	buf_puts(x->steps, "\n");
 }
 
-struct final expand_error(const char *code_and_text, struct slice address)
+struct final expand_error(struct arena *a, enum code c, struct slice address, const char *fmt, ...)
 {
-	return (struct final){ .kind = FINAL_ERROR, .address = address, .text = slice_of(code_and_text) };
+	struct final f = { .kind = FINAL_ERROR, .address = address };
+	va_list ap;
+
+	va_start(ap, fmt);
+	f.text = slice_of(code_reply_v(a, c, fmt, ap));
+	va_end(ap);
+	return f;
 }
 
 static bool is_new(struct expansion *x, const struct final *f)
@@ -75,7 +81,7 @@ static int get_user(struct expansion *x, struct slice name, struct slice address
 		return found;
 	if ((user.flags & USER_DISABLED) != 0) {
 		expand_step(x, "%.*s: account disabled", SLICE_FMT(name));
-		expand_final(x, expand_error("550 5.2.1 This mailbox is disabled", shown));
+		expand_final(x, expand_error(x->a, CODE_USER_DISABLED, shown, "This mailbox is disabled"));
 		return 1;
 	}
 	expand_step(x, "%.*s: mailbox%s%.*s", SLICE_FMT(user.name), folder.n > 0 ? ", folder " : "", SLICE_FMT(folder));
@@ -151,7 +157,7 @@ static int expand_target(struct expansion *x, const struct alias_target *t, stru
 		expand_final(x, (struct final){ .kind = FINAL_DISCARD, .address = shown });
 		return 0;
 	case ALIAS_REDIRECT:
-		expand_final(x, expand_error(arena_printf(x->a, "551 5.1.6 User not local; please try <%.*s>", SLICE_FMT(t->text)), shown));
+		expand_final(x, expand_error(x->a, CODE_USER_MOVED, shown, "User not local; please try <%.*s>", SLICE_FMT(t->text)));
 		return 0;
 	case ALIAS_ERROR:
 		expand_final(x, (struct final){ .kind = FINAL_ERROR, .address = shown, .text = t->text });
@@ -161,7 +167,7 @@ static int expand_target(struct expansion *x, const struct alias_target *t, stru
 		break;
 	}
 	if (from_file)
-		expand_final(x, expand_error("550 5.7.1 Programs and files are not taken from :include: lists", shown));
+		expand_final(x, expand_error(x->a, CODE_LIST_PROGRAM, shown, "Programs and files are not taken from :include: lists"));
 	else
 		expand_final(x, (struct final){ .kind = t->kind == ALIAS_FILE ? FINAL_FILE : FINAL_PROGRAM, .address = shown, .text = t->text });
 	return 0;
@@ -175,7 +181,7 @@ static int expand_list(struct expansion *x, struct slice value, struct slice key
 
 	if (alias_parse(value, x->a, &targets, &n, &bad) != 0) {
 		expand_step(x, "%s: %s", where, bad.text);
-		expand_final(x, expand_error("451 4.3.5 An alias here is not understood; the postmaster has been told", shown));
+		expand_final(x, expand_error(x->a, CODE_MAP_ENTRY_BROKEN, shown, "An alias here is not understood; the postmaster has been told"));
 		return 0;
 	}
 	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++)
@@ -198,7 +204,7 @@ static int expand_include(struct expansion *x, struct slice path)
 	}
 	buf_init(&text, INCLUDE_MAX);
 	if (file_read(arena_str(x->a, path), &text, &e) != 0) {
-		expand_final(x, expand_error(arena_printf(x->a, "451 4.2.4 The list can't be read now: %s", e.text), shown));
+		expand_final(x, expand_error(x->a, CODE_LIST_UNREADABLE, shown, "The list can't be read now: %s", e.text));
 	} else {
 		rest = arena_dup(x->a, buf_view(&text));
 		while (r == 0 && slice_next(&rest, '\n', &line))
@@ -307,7 +313,7 @@ static int expand_local(struct expansion *x, const struct path *p, enum route_cl
 	if (found != 0)
 		return found < 0 ? -1 : 0;
 	expand_step(x, "%.*s: no such user", SLICE_FMT(shown));
-	expand_final(x, expand_error("550 5.1.1 User unknown", shown));
+	expand_final(x, expand_error(x->a, CODE_NO_USER, shown, "User unknown"));
 	return 0;
 }
 
@@ -344,7 +350,7 @@ static int expand_virtual(struct expansion *x, const struct path *p, struct slic
 
 	expand_step(x, "%.*s: virtual (%s): %.*s", SLICE_FMT(shown), where, SLICE_FMT(value));
 	if (alias_parse(value, x->a, &targets, &n, &bad) != 0) {
-		expand_final(x, expand_error("451 4.3.5 A virtual user here is not understood; the postmaster has been told", shown));
+		expand_final(x, expand_error(x->a, CODE_MAP_ENTRY_BROKEN, shown, "A virtual user here is not understood; the postmaster has been told"));
 		return 0;
 	}
 	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++) {
@@ -383,7 +389,7 @@ static int expand_address(struct expansion *x, struct slice text, bool no_alias,
 	int r;
 
 	if (path_from_text(text, x->a, &p) != 0 || p.is_null) {
-		expand_final(x, expand_error(arena_printf(x->a, "553 5.1.3 An alias leads to something that is no address"), text));
+		expand_final(x, expand_error(x->a, CODE_ALIAS_NO_ADDRESS, text, "An alias leads to something that is no address"));
 		return 0;
 	}
 	if (p.domain.n == 0)
@@ -396,7 +402,7 @@ static int expand_address(struct expansion *x, struct slice text, bool no_alias,
 		return 0;
 	}
 	if (x->depth >= ROUTE_DEPTH_MAX) {
-		expand_final(x, expand_error("554 5.4.6 Aliases of aliases too deep", shown));
+		expand_final(x, expand_error(x->a, CODE_ALIAS_LOOP, shown, "Aliases of aliases too deep"));
 		return 0;
 	}
 	x->stack[x->depth++] = key;
@@ -415,6 +421,7 @@ int expand_recipient(struct expansion *x, struct slice text)
 	if (expand_address(x, text, false, false) != 0)
 		return -1;
 	if (x->n == before)
-		expand_final(x, expand_error(x->looped ? "554 5.4.6 aliasing/forwarding loop" : "550 5.1.1 This alias leads nowhere", text));
+		expand_final(x, x->looped ? expand_error(x->a, CODE_ALIAS_LOOP, text, "aliasing/forwarding loop") :
+		    expand_error(x->a, CODE_NO_USER, text, "This alias leads nowhere"));
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "map/map.h"
+#include "reply/codes.h"
 #include "route/alias.h"
 #include "route/domains.h"
 #include "route/route.h"
@@ -43,7 +44,7 @@ struct expansion {
 int expand_recipient(struct expansion *x, struct slice text);
 void expand_final(struct expansion *x, struct final f);
 void expand_step(struct expansion *x, const char *fmt, ...) PRINTF_LIKE(2, 3);
-struct final expand_error(const char *code_and_text, struct slice address);
+struct final expand_error(struct arena *a, enum code c, struct slice address, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 struct slice route_lower(struct arena *a, struct slice s);
 /* user and detail by recipient_delimiter; detail.p is NULL where there is none. */

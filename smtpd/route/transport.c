@@ -28,7 +28,7 @@ struct final transport_parse(struct slice value, struct slice address, struct sl
 		return remote(address, slice_of(arena_printf(a, "lmtp:%.*s", SLICE_FMT(host))));
 	if (slice_ieqs(mailer, "smtp") || slice_ieqs(mailer, "esmtp") || slice_ieqs(mailer, "relay") || slice_ieqs(mailer, "smtp8") || slice_ieqs(mailer, "dsmtp"))
 		return remote(address, host.n > 0 ? host : domain);
-	return expand_error("451 4.3.5 The mailertable names a mailer here that does not exist", address);
+	return expand_error(a, CODE_MAP_ENTRY_BROKEN, address, "The mailertable names a mailer here that does not exist");
 }
 
 static int find_key(struct router *r, struct slice key, struct slice address, struct slice domain, struct slice wildcard, struct arena *a,

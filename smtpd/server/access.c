@@ -33,10 +33,11 @@ struct access {
 
 /* ---- values ---- */
 
-static void set_hit(struct access_hit *hit, enum access_verb verb, struct slice code, struct slice text)
+static void set_hit(struct access_hit *hit, enum access_verb verb, enum code why, const char *status, struct slice text)
 {
 	hit->verb = verb;
-	hit->code = code;
+	hit->why = why;
+	hit->status = status;
 	hit->text = text;
 }
 
@@ -61,11 +62,11 @@ static bool is_dsn(struct slice s)
 }
 
 /* sendmail says "450 5.0.0" where one writes ERROR:450; we keep the class of both codes the same (smtp.md 2.1). */
-static struct slice join_codes(struct slice code, struct slice dsn, struct arena *ar)
+static const char *join_codes(struct slice code, struct slice dsn, struct arena *ar)
 {
 	if (!is_dsn(dsn) || dsn.p[0] != code.p[0])
-		return slice_of(arena_printf(ar, "%.*s %c.%s", SLICE_FMT(code), code.p[0], is_dsn(dsn) ? arena_str(ar, slice_from(dsn, 2)) : "0.0"));
-	return slice_of(arena_printf(ar, "%.*s %.*s", SLICE_FMT(code), SLICE_FMT(dsn)));
+		return arena_printf(ar, "%.*s %c.%s", SLICE_FMT(code), code.p[0], is_dsn(dsn) ? arena_str(ar, slice_from(dsn, 2)) : "0.0");
+	return arena_printf(ar, "%.*s %.*s", SLICE_FMT(code), SLICE_FMT(dsn));
 }
 
 /* "nnn text" or "nnn d.s.n text"; dsn where it was given before. */
@@ -81,7 +82,7 @@ static bool read_reply(struct slice s, struct slice dsn, struct arena *ar, struc
 		s = after;
 	}
 	s = slice_trim(s);
-	set_hit(hit, code.p[0] == '4' ? ACCESS_DEFER : ACCESS_REJECT, join_codes(code, dsn, ar), s.n > 0 ? arena_dup(ar, s) : SLICE("Access denied"));
+	set_hit(hit, code.p[0] == '4' ? ACCESS_DEFER : ACCESS_REJECT, CODE_ACCESS_WORDS, join_codes(code, dsn, ar), s.n > 0 ? arena_dup(ar, s) : SLICE("Access denied"));
 	return true;
 }
 
@@ -110,10 +111,11 @@ static bool is_all_digits(struct slice s)
 
 void access_read_value(struct slice value, struct arena *ar, struct access_hit *hit_out)
 {
-	static const struct { const char *word; enum access_verb verb; const char *code, *text; } words[] = {
-		{ "OK", ACCESS_OK, "", "" }, { "RELAY", ACCESS_RELAY, "", "" }, { "REJECT", ACCESS_REJECT, "550 5.7.1", "Access denied" },
-		{ "DISCARD", ACCESS_DISCARD, "", "" }, { "SKIP", ACCESS_SKIP, "", "" }, { "DUNNO", ACCESS_SKIP, "", "" }, { "HOLD", ACCESS_HOLD, "", "" },
-		{ "QUARANTINE", ACCESS_HOLD, "", "" }, { "DEFER", ACCESS_DEFER, "450 4.7.1", "Access denied for now, try again" },
+	static const struct { const char *word; enum access_verb verb; enum code why; const char *text; } words[] = {
+		{ "OK", ACCESS_OK, CODE_NONE, "" }, { "RELAY", ACCESS_RELAY, CODE_NONE, "" }, { "REJECT", ACCESS_REJECT, CODE_ACCESS_DENIED, "Access denied" },
+		{ "DISCARD", ACCESS_DISCARD, CODE_NONE, "" }, { "SKIP", ACCESS_SKIP, CODE_NONE, "" }, { "DUNNO", ACCESS_SKIP, CODE_NONE, "" },
+		{ "HOLD", ACCESS_HOLD, CODE_NONE, "" }, { "QUARANTINE", ACCESS_HOLD, CODE_NONE, "" },
+		{ "DEFER", ACCESS_DEFER, CODE_ACCESS_DEFER, "Access denied for now, try again" },
 	};
 	struct slice v = slice_trim(value), word = v;
 	ptrdiff_t colon = slice_chr(v, ':');
@@ -128,14 +130,14 @@ void access_read_value(struct slice value, struct arena *ar, struct access_hit *
 		word = slice_head(v, (size_t)colon);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (slice_ieqs(word, words[i].word)) {
-			set_hit(hit_out, words[i].verb, slice_of(words[i].code), slice_of(words[i].text));
+			set_hit(hit_out, words[i].verb, words[i].why, words[i].why == CODE_NONE ? "" : code_row(words[i].why)->status, slice_of(words[i].text));
 			return;
 		}
 	if (is_all_digits(v)) {
-		set_hit(hit_out, ACCESS_OK, SLICE_NONE, SLICE_NONE);
+		set_hit(hit_out, ACCESS_OK, CODE_NONE, "", SLICE_NONE);
 		return;
 	}
-	set_hit(hit_out, ACCESS_BROKEN, SLICE("451 4.3.5"), SLICE("The access map has a value here that nobody understands; the postmaster has been told"));
+	set_hit(hit_out, ACCESS_BROKEN, CODE_ACCESS_BROKEN, code_row(CODE_ACCESS_BROKEN)->status, SLICE("The access map has a value here that nobody understands; the postmaster has been told"));
 }
 
 /* ---- one key ---- */

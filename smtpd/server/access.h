@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "io/net.h"
 #include "mail/path.h"
+#include "reply/codes.h"
 
 struct access;
 
@@ -28,7 +29,9 @@ enum access_verb { ACCESS_NONE, ACCESS_OK, ACCESS_RELAY, ACCESS_REJECT, ACCESS_D
 
 struct access_hit {
 	enum access_verb verb;
-	struct slice code, text;                                      /* REJECT, DEFER, BROKEN: "550 5.7.1" and "Access denied" */
+	const char *status;                                           /* REJECT, DEFER, BROKEN: "550 5.7.1" ... */
+	struct slice text;                                            /* ... and "Access denied" */
+	enum code why;
 	struct slice key;                                             /* that was found */
 	const char *where;                                            /* "access:12" */
 };
@@ -43,7 +46,7 @@ int access_rcpt_relay(struct access *a, const struct path *rcpt, struct arena *a
 const char *access_warning(const struct access *a);                   /* "", or why the newest text is not in use */
 bool access_has_names(const struct access *a);                        /* is there any RELAY for a client's name? */
 
-/* One value. Pure; never fails: what is not understood is BROKEN, "451 4.3.5", so that a typing error closes rather than opens. */
+/* One value. Pure; never fails: what is not understood is BROKEN, which is a 451, so that a typing error closes rather than opens. */
 void access_read_value(struct slice value, struct arena *ar, struct access_hit *hit_out);
 
 /* Walks what the text says, with its lines: for the check at load. */

@@ -23,11 +23,11 @@ bool smtp_auth_is_offered(const struct smtp_session *s)
 enum smtp_want smtp_cmd_starttls(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	if (s->tls)
-		return smtp_bad(s, out, "503 5.5.1 TLS already active");
+		return smtp_bad(s, out, CODE_WRONG_ORDER, "TLS already active");
 	if (!slice_is_empty(args))
-		return smtp_bad(s, out, "501 5.5.4 STARTTLS takes no parameters");
+		return smtp_bad(s, out, CODE_ARGUMENT, "STARTTLS takes no parameters");
 	if (!s->env.starttls_ok)
-		return smtp_bad(s, out, "454 4.7.0 TLS not available: no certificate is configured");
+		return smtp_bad(s, out, CODE_NO_TLS, "TLS not available: no certificate is configured");
 	smtp_good(s);
 	smtp_reply(s, out, "220 2.0.0 Ready to start TLS");
 	return SMTP_TLS;
@@ -44,15 +44,16 @@ static bool is_offered(const struct smtp_session *s, struct slice mechanism)
 }
 
 /* Why AUTH can't be had now, or NULL. */
-static const char *auth_refusal(const struct smtp_session *s)
+static const char *auth_refusal(struct smtp_session *s)
 {
 	if (s->user != NULL)
-		return "503 5.5.1 Already logged in";
+		return code_reply(s->cmd_arena, CODE_WRONG_ORDER, "Already logged in");
 	if (smtp_mechanisms(s)[0] != '\0')
 		return NULL;
 	if (!s->tls && s->env.mechanisms_tls[0] != '\0')
-		return s->env.starttls_ok ? "538 5.7.11 Encryption required: STARTTLS first" : "538 5.7.11 Encryption required, and no certificate is configured";
-	return "503 5.5.1 No login on this port: use 587 or 465";
+		return code_reply(s->cmd_arena, CODE_LOGIN_NEEDS_TLS, "Encryption required%s", s->env.starttls_ok ? ": STARTTLS first" :
+		    ", and no certificate is configured");
+	return code_reply(s->cmd_arena, CODE_LOGIN_NOT_HERE, "No login on this port: use 587 or 465");
 }
 
 /* "=" is an initial response of no octets (RFC 4954 4). */
@@ -69,16 +70,16 @@ enum smtp_want smtp_cmd_auth(struct smtp_session *s, struct slice args, struct b
 	bool has_initial;
 
 	if (refusal != NULL)
-		return smtp_bad(s, out, "%s", refusal);
+		return smtp_bad(s, out, CODE_NONE, "%s", refusal);
 	if (!slice_word(&args, &mechanism))
-		return smtp_bad(s, out, "501 5.5.4 Syntax: %s", s->cmd->help);
+		return smtp_bad(s, out, CODE_ARGUMENT, "Syntax: %s", s->cmd->help);
 	has_initial = slice_word(&args, &initial);
 	if (slice_word(&args, &junk))
-		return smtp_bad(s, out, "501 5.5.4 Syntax: %s", s->cmd->help);
+		return smtp_bad(s, out, CODE_ARGUMENT, "Syntax: %s", s->cmd->help);
 	if (!is_offered(s, mechanism))
-		return smtp_bad(s, out, "504 5.5.4 Mechanism %s is not offered: %s", smtp_shown(s, slice_head(mechanism, 40)), smtp_mechanisms(s));
+		return smtp_bad(s, out, CODE_LOGIN_MECHANISM, "Mechanism %s is not offered: %s", smtp_shown(s, slice_head(mechanism, 40)), smtp_mechanisms(s));
 	if (has_initial && !decode(s, slice_eqs(initial, "=") ? SLICE_NONE : initial))
-		return smtp_bad(s, out, "501 5.5.2 not base64");
+		return smtp_bad(s, out, CODE_LOGIN_GARBLED, "not base64");
 	s->ask = (struct smtp_ask){ .mechanism = arena_dup(s->cmd_arena, mechanism), .has_initial = has_initial };
 	s->ask.initial = has_initial ? slice_mem(buf_str(&s->auth_octets), s->auth_octets.len) : SLICE_NONE;
 	s->mode = MODE_AUTH;
@@ -97,7 +98,7 @@ static enum smtp_want last_word(struct smtp_session *s, struct slice line, struc
 	free(s->user);
 	free(s->method);
 	s->user = s->method = NULL;
-	return smtp_bad(s, out, "501 5.7.0 Login cancelled");
+	return smtp_bad(s, out, CODE_LOGIN_CANCELLED, "Login cancelled");
 }
 
 enum smtp_want smtp_auth_line(struct smtp_session *s, struct slice line, struct buf *out)
@@ -106,12 +107,12 @@ enum smtp_want smtp_auth_line(struct smtp_session *s, struct slice line, struct 
 		return last_word(s, line, out);
 	if (slice_eqs(line, "*")) {
 		s->mode = MODE_COMMAND;
-		smtp_bad(s, out, "501 5.7.0 Login cancelled");
+		smtp_bad(s, out, CODE_LOGIN_CANCELLED, "Login cancelled");
 		return SMTP_CANCEL;
 	}
 	if (!decode(s, line)) {
 		s->mode = MODE_COMMAND;
-		smtp_bad(s, out, "501 5.5.2 not base64");
+		smtp_bad(s, out, CODE_LOGIN_GARBLED, "not base64");
 		return SMTP_CANCEL;
 	}
 	s->ask = (struct smtp_ask){ .response = slice_mem(buf_str(&s->auth_octets), s->auth_octets.len) };
@@ -164,9 +165,9 @@ static enum smtp_want auth_ok(struct smtp_session *s, const struct auth_answer *
 
 static enum smtp_want auth_denied(struct smtp_session *s, struct buf *out)
 {
-	smtp_reply(s, out, "535 5.7.8 User name or password is wrong");
+	smtp_no(s, out, CODE_LOGIN_WRONG, "User name or password is wrong");
 	if (++s->auth_failures >= AUTH_FAILURES_MAX)
-		return smtp_bye(s, out, "421 4.7.0 %s Too many failed logins, closing", s->env.s->myhostname);
+		return smtp_bye(s, out, CODE_LOGIN_TOO_MANY, "%s Too many failed logins, closing", s->env.s->myhostname);
 	return SMTP_INPUT;
 }
 
@@ -183,11 +184,11 @@ enum smtp_want smtp_auth_answered(struct smtp_session *s, const struct auth_answ
 	case AUTH_DENIED:
 		return auth_denied(s, out);
 	case AUTH_CANCELLED:
-		return smtp_bad(s, out, "501 5.7.0 Login cancelled");
+		return smtp_bad(s, out, CODE_LOGIN_CANCELLED, "Login cancelled");
 	case AUTH_SYNTAX:
-		return smtp_bad(s, out, "501 5.5.2 Login not understood");
+		return smtp_bad(s, out, CODE_LOGIN_GARBLED, "Login not understood");
 	case AUTH_TEMP:
 		break;
 	}
-	return smtp_reply(s, out, "454 4.7.0 Login can't be checked now, try again in a minute");
+	return smtp_no(s, out, CODE_LOGIN_NOT_NOW, "Login can't be checked now, try again in a minute");
 }

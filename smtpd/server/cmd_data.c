@@ -23,7 +23,7 @@ static void refuse(struct smtp_session *s, const char *reply)
 
 static const char *too_large(struct smtp_session *s)
 {
-	return arena_printf(s->cmd_arena, "552 5.3.4 message larger than %" PRIu64 " octets", s->env.s->message_size_limit);
+	return code_reply(s->cmd_arena, CODE_TOO_LARGE, "message larger than %" PRIu64 " octets", s->env.s->message_size_limit);
 }
 
 static void store(void *ctx, struct slice octets)
@@ -36,7 +36,7 @@ static void store(void *ctx, struct slice octets)
 	if (s->body.came > s->env.s->message_size_limit)
 		refuse(s, too_large(s));
 	else if (buf_add(&s->body.octets, octets) != 0)
-		refuse(s, "451 4.3.0 Out of room for this message, try again");
+		refuse(s, code_reply(s->cmd_arena, CODE_NO_MEMORY, "Out of room for this message, try again"));
 }
 
 static int compose(struct smtp_session *s, bool whole)
@@ -149,7 +149,7 @@ enum smtp_want smtp_queue_answered(struct smtp_session *s, const struct smtp_ans
 
 static void refuse_line_ends(struct smtp_session *s, const char *what, uint64_t line)
 {
-	refuse(s, arena_printf(s->cmd_arena, "550 5.5.2 %s in line %" PRIu64 " of the message: lines must end in CRLF", what, line));
+	refuse(s, code_reply(s->cmd_arena, CODE_LINE_ENDS, "%s in line %" PRIu64 " of the message: lines must end in CRLF", what, line));
 	s->body.close_after = true;
 }
 
@@ -158,7 +158,7 @@ static void refuse_line_ends(struct smtp_session *s, const char *what, uint64_t 
 enum smtp_want smtp_cmd_data(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	if (!slice_is_empty(args))
-		return smtp_bad(s, out, "501 5.5.4 DATA takes no parameters");
+		return smtp_bad(s, out, CODE_ARGUMENT, "DATA takes no parameters");
 	dot_init(&s->body.dot);
 	s->mode = MODE_DATA;
 	return smtp_reply(s, out, "354 End data with <CR><LF>.<CR><LF>");
@@ -172,7 +172,7 @@ static void check_dot(struct smtp_session *s)
 	if (d->bad_line == 0 || s->body.close_after)
 		return;
 	if (d->bad == DOT_LONG)
-		refuse(s, arena_printf(s->cmd_arena, "552 5.5.2 line %" PRIu64 " of the message is longer than %u octets", d->bad_line, LIMIT_SMTP_BODY_LINE));
+		refuse(s, code_reply(s->cmd_arena, CODE_LINE_TOO_LONG, "line %" PRIu64 " of the message is longer than %u octets", d->bad_line, LIMIT_SMTP_BODY_LINE));
 	else if (d->bad != DOT_FINE)
 		refuse_line_ends(s, words[d->bad], d->bad_line);
 }
@@ -194,7 +194,7 @@ static enum smtp_want chunk_end(struct smtp_session *s, struct buf *out)
 	s->mode = MODE_COMMAND;
 	if (s->body.refuse_chunk) {                                   /* its octets came where no chunk may come */
 		s->body.refuse_chunk = false;
-		return smtp_bad(s, out, s->state <= ST_GREETED ? "503 5.5.1 MAIL first" : "503 5.5.1 Need RCPT (recipient)");
+		return smtp_bad(s, out, CODE_WRONG_ORDER, s->state <= ST_GREETED ? "MAIL first" : "Need RCPT (recipient)");
 	}
 	if (s->body.chunk_cr && s->body.chunk_last)
 		refuse_line_ends(s, "bare CR", s->body.lines + 1);
@@ -226,9 +226,9 @@ enum smtp_want smtp_cmd_bdat(struct smtp_session *s, struct slice args, struct b
 	bool last = false;
 
 	if (read_chunk_size(args, &size, &last) != 0)
-		return smtp_bye(s, out, "501 5.5.4 chunk size not understood");
+		return smtp_bye(s, out, CODE_ARGUMENT, "chunk size not understood");
 	if (size > s->env.s->message_size_limit)
-		return smtp_bye(s, out, "%s", too_large(s));
+		return smtp_bye(s, out, CODE_NONE, "%s", too_large(s));
 	s->body.refuse_chunk = s->state != ST_RCPT && s->state != ST_CHUNKS;
 	s->body.chunk_left = size;
 	s->body.chunk_last = last;

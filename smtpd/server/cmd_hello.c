@@ -50,9 +50,9 @@ static enum smtp_want hello_name(struct smtp_session *s, struct slice args, stru
 	struct slice name;
 
 	if (!slice_word(&args, &name))
-		return smtp_bad(s, out, "501 5.0.0 %s requires domain address", s->cmd->verb);
+		return smtp_bad(s, out, CODE_HELO, "%s requires domain address", s->cmd->verb);
 	if (!is_hello_name(name))
-		return smtp_bad(s, out, "501 5.0.0 %s: \"%s\" is no host name", s->cmd->verb, smtp_shown(s, name));
+		return smtp_bad(s, out, CODE_HELO, "%s: \"%s\" is no host name", s->cmd->verb, smtp_shown(s, name));
 	*name_out = name;
 	return SMTP_INPUT;
 }

@@ -34,14 +34,14 @@ static enum smtp_want read_path(struct smtp_session *s, struct slice args, const
 	const char *why = "", *reply = "";
 
 	if (!take_keyword(&args, keyword))
-		return smtp_bad(s, out, "501 5.5.2 Syntax: %s", s->cmd->help);
+		return smtp_bad(s, out, CODE_SYNTAX, "Syntax: %s", s->cmd->help);
 	if (path_parse(args, flags | PATH_ALLOW_BARE | PATH_ALLOW_UTF8 | PATH_ALLOW_NO_DOMAIN, s->mail_arena, &s->path, &used, &where, &why) != 0)
-		return smtp_bad(s, out, "%s bad address syntax at character %zu: %s", which == SMTP_PARAMS_MAIL ? "501 5.1.7" : "501 5.1.3", where + 1, why);
+		return smtp_bad(s, out, which == SMTP_PARAMS_MAIL ? CODE_SENDER_SYNTAX : CODE_RCPT_SYNTAX, "bad address syntax at character %zu: %s", where + 1, why);
 	args = slice_from(args, used);
 	if (args.n > 0 && !ascii_is_blank(args.p[0]))
-		return smtp_bad(s, out, "501 5.5.2 A blank belongs between the address and \"%s\"", smtp_shown(s, slice_head(args, 20)));
+		return smtp_bad(s, out, CODE_SYNTAX, "A blank belongs between the address and \"%s\"", smtp_shown(s, slice_head(args, 20)));
 	if (smtp_params_parse(args, which, s->mail_arena, &s->params, &reply) != 0)
-		return smtp_bad(s, out, "%s", reply);
+		return smtp_bad(s, out, CODE_NONE, "%s", reply);
 	*ok_out = true;
 	return SMTP_INPUT;
 }
@@ -59,11 +59,11 @@ static const char *check_sender(struct smtp_session *s)
 	const struct smtp_params *p = &s->params;
 
 	if (s->path.is_utf8 && !p->is_utf8)
-		return arena_printf(s->cmd_arena, "553 5.6.7 <%s>... this address needs SMTPUTF8", shown_path(s));
+		return code_reply(s->cmd_arena, CODE_NEEDS_UTF8, "<%s>... this address needs SMTPUTF8", shown_path(s));
 	if (p->has_size && p->size > s->env.s->message_size_limit)
-		return arena_printf(s->cmd_arena, "552 5.3.4 message larger than %llu octets", (unsigned long long)s->env.s->message_size_limit);
+		return code_reply(s->cmd_arena, CODE_TOO_LARGE, "message larger than %llu octets", (unsigned long long)s->env.s->message_size_limit);
 	if (s->path.domain.n == 0 && !s->path.is_null && !s->env.peer_trusted && s->user == NULL)
-		return arena_printf(s->cmd_arena, "553 5.5.4 <%s>... Domain name required for sender address %s", shown_path(s), shown_path(s));
+		return code_reply(s->cmd_arena, CODE_SENDER_NO_DOMAIN, "<%s>... Domain name required for sender address %s", shown_path(s), shown_path(s));
 	return NULL;
 }
 
@@ -116,7 +116,7 @@ static void start_envelope(struct smtp_session *s, const struct smtp_answer *a)
 enum smtp_want smtp_mail_answered(struct smtp_session *s, const struct smtp_answer *a, struct buf *out)
 {
 	if (!a->ok && a->close)
-		return smtp_bye(s, out, "%.*s", SLICE_FMT(a->reply));
+		return smtp_bye(s, out, CODE_NONE, "%.*s", SLICE_FMT(a->reply));
 	if (!a->ok)
 		return smtp_reply(s, out, "%.*s", SLICE_FMT(a->reply));
 	start_envelope(s, a);
@@ -131,9 +131,9 @@ enum smtp_want smtp_mail_answered(struct smtp_session *s, const struct smtp_answ
 static const char *check_rcpt(struct smtp_session *s)
 {
 	if (s->envelope.n_rcpts >= s->env.s->smtpd_recipient_limit || s->envelope.n_rcpts >= LIMIT_SMTP_RCPTS)
-		return "452 4.5.3 Too many recipients: send the message to these first";
+		return code_reply(s->cmd_arena, CODE_TOO_MANY_RCPTS, "Too many recipients: send the message to these first");
 	if (s->path.is_utf8 && (s->envelope.flags & ENV_SMTPUTF8) == 0)
-		return arena_printf(s->cmd_arena, "553 5.6.7 <%s>... this address needs SMTPUTF8", shown_path(s));
+		return code_reply(s->cmd_arena, CODE_NEEDS_UTF8, "<%s>... this address needs SMTPUTF8", shown_path(s));
 	return NULL;
 }
 
@@ -174,10 +174,10 @@ static void add_rcpt(struct smtp_session *s)
 static enum smtp_want rcpt_refused(struct smtp_session *s, const struct smtp_answer *a, struct buf *out)
 {
 	if (a->close)
-		return smtp_bye(s, out, "%.*s", SLICE_FMT(a->reply));
+		return smtp_bye(s, out, CODE_NONE, "%.*s", SLICE_FMT(a->reply));
 	smtp_reply(s, out, "%.*s", SLICE_FMT(a->reply));
 	if (++s->bad_rcpts >= LIMIT_SMTP_BAD_RCPTS)
-		return smtp_bye(s, out, "421 4.7.0 %s Too many refused recipients, closing", s->env.s->myhostname);
+		return smtp_bye(s, out, CODE_TOO_MANY_REFUSED, "%s Too many refused recipients, closing", s->env.s->myhostname);
 	return SMTP_INPUT;
 }
 

@@ -62,13 +62,13 @@ enum smtp_want smtp_cmd_quit(struct smtp_session *s, struct slice args, struct b
 {
 	(void)args;
 	smtp_good(s);
-	return smtp_bye(s, out, "221 2.0.0 %s closing connection", s->env.s->myhostname);
+	return smtp_bye(s, out, CODE_NONE, "221 2.0.0 %s closing connection", s->env.s->myhostname);
 }
 
 enum smtp_want smtp_cmd_vrfy(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	if (slice_is_empty(args))
-		return smtp_bad(s, out, "501 5.5.4 VRFY needs an address");
+		return smtp_bad(s, out, CODE_ARGUMENT, "VRFY needs an address");
 	smtp_good(s);
 	return smtp_reply(s, out, "252 2.1.5 not verifying: send, and you will see");
 }
@@ -76,13 +76,13 @@ enum smtp_want smtp_cmd_vrfy(struct smtp_session *s, struct slice args, struct b
 enum smtp_want smtp_cmd_off(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	(void)args;
-	return smtp_bad(s, out, "502 5.7.0 %s is off here", s->cmd->verb);
+	return smtp_bad(s, out, CODE_COMMAND_OFF, "%s is off here", s->cmd->verb);
 }
 
 enum smtp_want smtp_cmd_http(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	(void)args;
-	return smtp_bye(s, out, "521 5.5.1 this is a mail server");
+	return smtp_bye(s, out, CODE_BROWSER, "this is a mail server");
 }
 
 enum smtp_want smtp_cmd_help(struct smtp_session *s, struct slice args, struct buf *out)

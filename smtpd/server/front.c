@@ -59,13 +59,14 @@ void smtp_front_dismiss(struct smtp_conn *sc)
 }
 
 /* One line and good-bye; the socket takes that much or the client goes without. */
-static void turn_away(struct smtp_front *f, int fd, const struct smtp_listener *listener, const char *code_and_why)
+static void turn_away(struct smtp_front *f, int fd, const struct smtp_listener *listener, enum code c, const char *why)
 {
-	char line[600];
-	int n = snprintf(line, sizeof(line), "%.3s %.5s %s %s\r\n", code_and_why, code_and_why + 4, f->s->myhostname, code_and_why + 10);
+	struct arena *a = arena_new(0);
+	const char *line = arena_printf(a, "%s\r\n", code_reply(a, c, "%s %s", f->s->myhostname, why));
 
-	if ((listener->flags & LISTENER_TLS_AT_ONCE) == 0 && n > 0)
-		(void)send(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if ((listener->flags & LISTENER_TLS_AT_ONCE) == 0)
+		(void)send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
+	arena_free(&a);
 	close(fd);
 }
 
@@ -75,14 +76,14 @@ static void take_in(struct smtp_front *f, int fd, const struct net_addr *peer, c
 	char text[NET_TEXT_MAX];
 
 	if (f->closed[0] != '\0') {
-		turn_away(f, fd, listener, "421 4.3.5 Server configuration error: the postmaster has been told");
+		turn_away(f, fd, listener, CODE_OPEN_RELAY, "Server configuration error: the postmaster has been told");
 	} else if (f->n_conns >= f->s->smtpd_connection_limit) {
 		log_warn("%s: refused connect from unknown[%s]: %u connections are open already (smtpd_connection_limit)", listener->name, net_addr_text(peer, text), f->n_conns);
-		turn_away(f, fd, listener, "421 4.3.2 Too many connections, please come again");
+		turn_away(f, fd, listener, CODE_TOO_MANY_CONNECTIONS, "Too many connections, please come again");
 	} else if (!inside && peer->len != 0 && !admit(f, peer)) {
 		log_warn("Connection concurrency limit exceeded: %u from unknown[%s] for service %s", f->s->smtpd_client_connection_limit, net_addr_text(peer, text),
 		    listener->name);
-		turn_away(f, fd, listener, "421 4.7.0 Error: too many connections from your address");
+		turn_away(f, fd, listener, CODE_TOO_MANY_YOURS, "Error: too many connections from your address");
 	} else {
 		f->n_conns++;
 		smtp_conn_start(f, fd, peer, listener, !inside && peer->len != 0);

@@ -14,6 +14,11 @@ static const char *id_of(const struct smtp_conn *sc)
 	return smtp_session_envelope(sc->session)->id;
 }
 
+static const char *no_space(struct smtp_conn *sc)
+{
+	return code_reply(sc->verdicts, CODE_NO_SPACE, "Insufficient system storage, try again later");
+}
+
 /* ---- a long message ---- */
 
 static int write_pieces(struct smtp_conn *sc, struct err *e)
@@ -39,7 +44,7 @@ void smtp_front_want_spill(struct smtp_conn *sc)
 	if (write_pieces(sc, &e) != 0) {
 		log_error("%s: %s", id_of(sc), e.text);
 		smtp_conn_drop_large(sc);
-		smtp_conn_answer(sc, &(struct smtp_answer){ .reply = SLICE("452 4.3.1 Insufficient system storage, try again later") });
+		smtp_conn_answer(sc, &(struct smtp_answer){ .reply = slice_of(no_space(sc)) });
 		return;
 	}
 	smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true });
@@ -73,7 +78,7 @@ static void on_stored(void *ctx, const struct journal_place *place, const struct
 		if (sc->large_id[0] != '\0')
 			entry_large_drop(sc->f->entry, sc->large_id);
 		sc->large_id[0] = '\0';
-		smtp_conn_answer(sc, &(struct smtp_answer){ .reply = SLICE("451 4.3.0 The message could not be stored, try again") });
+		smtp_conn_answer(sc, &(struct smtp_answer){ .reply = slice_of(code_reply(sc->verdicts, CODE_NOT_STORED, "The message could not be stored, try again")) });
 		return;
 	}
 	sc->large_id[0] = '\0';
@@ -135,7 +140,7 @@ void smtp_front_want_queue(struct smtp_conn *sc)
 
 	if (check_from(sc, &refusal, &e) != 0) {
 		log_error("%s: %s", id_of(sc), e.text);
-		refuse_message(sc, SLICE("451 4.3.0 The maps can't be read now, try again"));
+		refuse_message(sc, slice_of(code_reply(sc->verdicts, CODE_MAPS_UNREADABLE, "The maps can't be read now, try again")));
 	} else if (refusal.n > 0) {
 		refuse_message(sc, refusal);
 	} else if (smtp_session_is_discard(sc->session)) {
@@ -145,7 +150,7 @@ void smtp_front_want_queue(struct smtp_conn *sc)
 		smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true });
 	} else if (sc->large_fd >= 0 && write_pieces(sc, &e) != 0) {
 		log_error("%s: %s", id_of(sc), e.text);
-		refuse_message(sc, SLICE("452 4.3.1 Insufficient system storage, try again later"));
+		refuse_message(sc, slice_of(no_space(sc)));
 	} else {
 		submit(sc);
 	}

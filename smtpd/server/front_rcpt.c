@@ -23,6 +23,11 @@ static void refuse_now(struct smtp_conn *sc, const char *stage, const char *repl
 	smtp_conn_answer(sc, &(struct smtp_answer){ .reply = slice_of(reply), .close = close });
 }
 
+static const char *maps_unreadable(struct smtp_conn *sc)
+{
+	return code_reply(sc->verdicts, CODE_MAPS_UNREADABLE, "The maps can't be read now, try again");
+}
+
 /* ---- MAIL ---- */
 
 /* NULL: the spool can take a message. */
@@ -34,13 +39,13 @@ static const char *spool_refusal(struct smtp_conn *sc, bool *close_out)
 	*close_out = state == ENTRY_BROKEN;
 	switch (state) {
 	case ENTRY_NO_SEGMENT:
-		return "451 4.3.0 The queue is not ready, try again in a minute";
+		return code_reply(sc->verdicts, CODE_QUEUE_NOT_READY, "The queue is not ready, try again in a minute");
 	case ENTRY_NO_SPACE:
 		log_warn("%s", why);
-		return "452 4.3.1 Insufficient system storage, try again later";
+		return code_reply(sc->verdicts, CODE_NO_SPACE, "Insufficient system storage, try again later");
 	case ENTRY_BROKEN:
 		log_error("%s", why);
-		return "421 4.3.0 The disk fails: no mail can be taken now";
+		return code_reply(sc->verdicts, CODE_DISK_FAILS, "The disk fails: no mail can be taken now");
 	case ENTRY_READY:
 		break;
 	}
@@ -54,18 +59,19 @@ void smtp_front_want_mail(struct smtp_conn *sc)
 	char id[QUEUE_ID_MAX];
 	struct err e = ERR_INIT;
 	bool close = false;
-	const char *refusal = spool_refusal(sc, &close);
+	const char *refusal;
 
 	smtp_conn_drop_large(sc);
 	arena_reset(sc->verdicts);
+	refusal = spool_refusal(sc, &close);
 	sc->drac = RELAY_DRAC_NOT_ASKED;
 	sc->drac_user = SLICE("");
 	sc->logged_client = false;
 	if (refusal == NULL && (sc->listener->flags & LISTENER_MUST_LOGIN) != 0 && login.n == 0 && f->drac == NULL)
-		refusal = "530 5.7.0 Authentication required: log in to send";
+		refusal = code_reply(sc->verdicts, CODE_MUST_LOGIN, "Authentication required: log in to send");
 	if (refusal == NULL && policy_sender_init(f->policy, &sc->sender, &sc->client, smtp_session_ask(sc->session)->path, login, sc->verdicts, &e) != 0) {
 		log_error("%s", e.text);
-		refusal = "451 4.3.0 The maps can't be read now, try again";
+		refusal = maps_unreadable(sc);
 	}
 	if (refusal != NULL) {
 		refuse_now(sc, "MAIL", refusal, close);
@@ -127,7 +133,7 @@ void smtp_front_want_rcpt(struct smtp_conn *sc)
 		ask.drac = sc->drac = RELAY_DRAC_NOT_ASKED;           /* a transaction does not outlive the grant */
 	if (policy_rcpt(f->policy, &ask, sc->verdicts, &v, &e) != 0) {
 		log_error("%s", e.text);
-		refuse_now(sc, "RCPT", "451 4.3.0 The maps can't be read now, try again", false);
+		refuse_now(sc, "RCPT", maps_unreadable(sc), false);
 	} else if (v.answer == POLICY_ASK_DRAC) {
 		ask_drac(sc);
 	} else if (v.answer == POLICY_NO) {

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/header.h"
+#include "reply/codes.h"
 
 struct found {
 	bool date, message_id;
@@ -142,11 +143,11 @@ int message_compose(const struct message_facts *f, struct slice octets, bool who
 	struct found have = look(header);
 
 	if (header.n > LIMIT_HEADER || (!has_end && !whole && header.n > 0)) {
-		*refusal_out = arena_printf(a, "552 5.3.4 header larger than %u octets", LIMIT_HEADER);
+		*refusal_out = code_reply(a, CODE_TOO_LARGE, "header larger than %u octets", LIMIT_HEADER);
 		return -1;
 	}
 	if (have.received > LIMIT_RECEIVED_LINES) {
-		*refusal_out = arena_printf(a, "554 5.4.6 Too many hops: %zu Received lines, this message goes in circles", have.received);
+		*refusal_out = code_reply(a, CODE_TOO_MANY_HOPS, "Too many hops: %zu Received lines, this message goes in circles", have.received);
 		return -1;
 	}
 	put_received(f, prefix);

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/text.h"
 #include "queue/envelope.h"
+#include "reply/codes.h"
 
 #define SIZE_DIGITS 20                                                /* RFC 1870 section 4 */
 #define ENVID_MAX 100                                                 /* RFC 3461 4.4 */
@@ -17,13 +18,15 @@ struct param {
 	const char *key;
 	unsigned where;
 	bool needs_value;
-	const char *(*read)(struct smtp_params *p, struct slice value);   /* NULL, or what is wrong: the reply */
+	const char *(*read)(struct smtp_params *p, struct slice value);   /* NULL, or what is wrong */
 };
+
+static const char BINARYMIME[] = "BODY=BINARYMIME is not offered here: use 8BITMIME";
 
 static const char *read_size(struct smtp_params *p, struct slice value)
 {
 	if (value.n > SIZE_DIGITS || num_u64(value, UINT64_MAX, &p->size) != 0)
-		return "501 5.5.4 SIZE: number out of range";
+		return "SIZE: number out of range";
 	p->has_size = true;
 	return NULL;
 }
@@ -33,16 +36,16 @@ static const char *read_body(struct smtp_params *p, struct slice value)
 	if (slice_ieqs(value, "8BITMIME"))
 		p->is_8bit = true;
 	else if (slice_ieqs(value, "BINARYMIME"))
-		return "555 5.6.1 BODY=BINARYMIME is not offered here: use 8BITMIME";
+		return BINARYMIME;
 	else if (!slice_ieqs(value, "7BIT"))
-		return "501 5.5.4 BODY must be 7BIT or 8BITMIME";
+		return "BODY must be 7BIT or 8BITMIME";
 	return NULL;
 }
 
 static const char *read_utf8(struct smtp_params *p, struct slice value)
 {
 	if (!slice_is_empty(value))
-		return "501 5.5.4 SMTPUTF8 takes no value";
+		return "SMTPUTF8 takes no value";
 	p->is_utf8 = true;
 	return NULL;
 }
@@ -51,7 +54,7 @@ static const char *read_ret(struct smtp_params *p, struct slice value)
 {
 	p->ret_full = slice_ieqs(value, "FULL");
 	p->ret_hdrs = slice_ieqs(value, "HDRS");
-	return p->ret_full || p->ret_hdrs ? NULL : "501 5.5.4 RET must be FULL or HDRS";
+	return p->ret_full || p->ret_hdrs ? NULL : "RET must be FULL or HDRS";
 }
 
 /* xtext that decodes, without controls (a decoded CR LF would forge lines in reports). */
@@ -69,7 +72,7 @@ static bool is_xtext(struct slice s)
 static const char *read_envid(struct smtp_params *p, struct slice value)
 {
 	if (value.n > ENVID_MAX || !is_xtext(value))
-		return "501 5.5.4 ENVID is not xtext of at most 100 characters (RFC 3461)";
+		return "ENVID is not xtext of at most 100 characters (RFC 3461)";
 	p->envid = value;
 	return NULL;
 }
@@ -77,7 +80,7 @@ static const char *read_envid(struct smtp_params *p, struct slice value)
 static const char *read_auth(struct smtp_params *p, struct slice value)
 {
 	if (value.n > ORCPT_MAX || (!slice_eqs(value, "<>") && !is_xtext(value)))
-		return "501 5.5.4 AUTH= is neither <> nor xtext (RFC 4954)";
+		return "AUTH= is neither <> nor xtext (RFC 4954)";
 	p->has_auth = true;
 	p->auth = value;
 	return NULL;
@@ -97,11 +100,11 @@ static const char *read_notify(struct smtp_params *p, struct slice value)
 		while (i < sizeof(words) / sizeof(words[0]) && !slice_ieqs(word, words[i].word))
 			i++;
 		if (i == sizeof(words) / sizeof(words[0]))
-			return "501 5.5.4 Bad argument to NOTIFY: SUCCESS, FAILURE, DELAY or NEVER";
+			return "Bad argument to NOTIFY: SUCCESS, FAILURE, DELAY or NEVER";
 		bits |= words[i].bit;
 	}
 	if ((bits & NOTIFY_NEVER) != 0 && bits != NOTIFY_NEVER)
-		return "501 5.5.4 NOTIFY=NEVER stands alone";
+		return "NOTIFY=NEVER stands alone";
 	p->notify = bits;
 	return NULL;
 }
@@ -111,10 +114,10 @@ static const char *read_orcpt(struct smtp_params *p, struct slice value)
 	ptrdiff_t semi = slice_chr(value, ';');
 
 	if (value.n > ORCPT_MAX || semi <= 0 || !is_xtext(slice_from(value, (size_t)semi + 1)))
-		return "501 5.5.4 ORCPT is not type;xtext (RFC 3461)";
+		return "ORCPT is not type;xtext (RFC 3461)";
 	for (ptrdiff_t i = 0; i < semi; i++)
 		if (!ascii_is_alnum(value.p[i]) && value.p[i] != '-')
-			return "501 5.5.4 ORCPT is not type;xtext (RFC 3461)";
+			return "ORCPT is not type;xtext (RFC 3461)";
 	p->orcpt = value;
 	return NULL;
 }
@@ -158,15 +161,17 @@ static const char *param_read(struct slice word, enum smtp_params_of which, unsi
 	struct slice key = eq < 0 ? word : slice_head(word, (size_t)eq);
 	struct slice value = eq < 0 ? SLICE_NONE : slice_from(word, (size_t)eq + 1);
 	const struct param *p = param_find(key, which);
+	const char *wrong;
 
 	if (p == NULL)
-		return arena_printf(a, "555 5.5.4 Unsupported parameter \"%s\"", shown(key, a));
+		return code_reply(a, CODE_UNKNOWN_PARAMETER, "Unsupported parameter \"%s\"", shown(key, a));
 	if ((*seen & (1u << (p - params))) != 0)
-		return arena_printf(a, "501 5.5.4 %s given twice", p->key);
+		return code_reply(a, CODE_ARGUMENT, "%s given twice", p->key);
 	*seen |= 1u << (p - params);
 	if (p->needs_value && slice_is_empty(value))
-		return arena_printf(a, "501 5.5.4 %s needs a value", p->key);
-	return p->read(out, value);
+		return code_reply(a, CODE_ARGUMENT, "%s needs a value", p->key);
+	wrong = p->read(out, value);
+	return wrong == NULL ? NULL : code_reply(a, wrong == BINARYMIME ? CODE_BINARYMIME : CODE_ARGUMENT, "%s", wrong);
 }
 
 int smtp_params_parse(struct slice in, enum smtp_params_of which, struct arena *a, struct smtp_params *out, const char **reply_out)

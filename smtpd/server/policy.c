@@ -95,23 +95,21 @@ struct policy_verdict policy_no(struct slice reply, const char *rule, const char
 	return (struct policy_verdict){ .answer = POLICY_NO, .reply = reply, .rule = rule, .where = where };
 }
 
-/* "550 5.7.1 <joe@x>... Access denied": the shape that admins grep for. */
-struct slice policy_reply(struct arena *a, struct slice code, const struct path *who, struct slice text)
+struct slice policy_reply(struct arena *a, const char *status, enum code c, const struct path *who, struct slice text)
 {
 	struct buf b;
-	struct slice reply;
+	const char *reply;
 
 	buf_init(&b, BUF_UNBOUNDED);
-	buf_putf(&b, "%.*s ", SLICE_FMT(code));
 	if (who != NULL) {
 		buf_putc(&b, '<');
 		text_escape(path_text(who, a), &b);
 		buf_puts(&b, ">... ");
 	}
 	text_escape(text, &b);
-	reply = arena_dup(a, buf_view(&b));
+	reply = code_reply_as(a, status != NULL || c == CODE_NONE ? status : code_row(c)->status, c, "%s", buf_str(&b));
 	buf_done(&b);
-	return reply;
+	return slice_of(reply);
 }
 
 static struct policy_verdict by_access(const struct access_hit *hit, const struct path *who, struct arena *a)
@@ -122,7 +120,7 @@ static struct policy_verdict by_access(const struct access_hit *hit, const struc
 	case ACCESS_REJECT:
 	case ACCESS_DEFER:
 	case ACCESS_BROKEN:
-		v = policy_no(policy_reply(a, hit->code, who, hit->text), "access", hit->where);
+		v = policy_no(policy_reply(a, hit->status, hit->why, who, hit->text), "access", hit->where);
 		break;
 	case ACCESS_DISCARD:
 		v.discard = true;
@@ -204,7 +202,7 @@ static int check_owner(struct policy *p, struct policy_sender *s, struct arena *
 		return -1;
 	s->login_barred = found == 1 && (user.flags & USER_NO_RELAY) != 0;
 	if (owns == 0)
-		s->verdict = policy_no(policy_reply(a, SLICE("553 5.7.1"), s->path,
+		s->verdict = policy_no(policy_reply(a, NULL, CODE_SENDER_NOT_YOURS, s->path,
 		    slice_of(arena_printf(a, "Sender address rejected: not an address of %.*s", SLICE_FMT(s->login)))), "owner", "");
 	return 0;
 }
@@ -297,7 +295,7 @@ int policy_header_from(struct policy *p, struct slice header, struct slice login
 		if (owns < 0)
 			return -1;
 		if (owns == 0)
-			*refusal_out = policy_reply(a, SLICE("550 5.7.1"), &from,
+			*refusal_out = policy_reply(a, NULL, CODE_FROM_NOT_YOURS, &from,
 			    slice_of(arena_printf(a, "From: is not an address of %.*s", SLICE_FMT(login))));
 	}
 	return 0;

@@ -21,6 +21,8 @@ struct policy {
 /* Steps of the reasoning, for explain; does nothing without a buffer. */
 void policy_step(const struct policy_ask *ask, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct policy_verdict policy_no(struct slice reply, const char *rule, const char *where);
-struct slice policy_reply(struct arena *a, struct slice code, const struct path *who, struct slice text);
+/* "550 5.7.1 <joe@x>... Access denied [PH-A01]"; status: the row's where NULL; who: NULL for nobody.
+   CODE_NONE: neither status nor code are added. */
+struct slice policy_reply(struct arena *a, const char *status, enum code c, const struct path *who, struct slice text);
 
 #endif

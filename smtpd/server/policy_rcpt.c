@@ -40,9 +40,9 @@ static int check_block(struct policy *p, const struct policy_ask *ask, enum rout
 	if (access_rcpt_block(p->access, ask->rcpt, class == ROUTE_LOCAL, a, &hit, e) != 0)
 		return -1;
 	if (hit.verb == ACCESS_REJECT || hit.verb == ACCESS_DEFER || hit.verb == ACCESS_BROKEN) {
-		bool plain = hit.verb == ACCESS_REJECT && slice_eqs(hit.code, "550 5.7.1") && slice_eqs(hit.text, "Access denied");
+		bool plain = hit.why == CODE_ACCESS_DENIED;
 
-		*out = policy_no(policy_reply(a, plain ? SLICE("550 5.2.1") : hit.code, ask->rcpt,
+		*out = policy_no(policy_reply(a, plain ? NULL : hit.status, plain ? CODE_ACCESS_RCPT : hit.why, ask->rcpt,
 		    plain ? SLICE("Mailbox disabled for this recipient") : hit.text), "access", hit.where);
 	}
 	out->discard = hit.verb == ACCESS_DISCARD;
@@ -114,10 +114,16 @@ static int check_relay(struct policy *p, const struct policy_ask *ask, enum rout
 		out->answer = POLICY_ASK_DRAC;
 	else if (v.answer != RELAY_YES)
 		*out = (struct policy_verdict){ .answer = POLICY_NO, .rule = out->rule, .where = "", .relay = v.rule,
-		    .reply = policy_reply(a, slice_of(relay_reply_code(v.rule)), ask->rcpt, slice_of(relay_reply_text(v.rule))) };
+		    .reply = policy_reply(a, NULL, relay_reply_code(v.rule), ask->rcpt, slice_of(relay_reply_text(v.rule))) };
 	policy_step(ask, "relay permission: %s - %s", v.answer == RELAY_YES ? "yes" : v.answer == RELAY_NO ? "no" : v.answer == RELAY_LATER ? "not now" : "dracd is asked",
 	    v.answer == RELAY_ASK_DRAC ? "nothing else speaks for the client" : relay_rule_text(v.rule));
 	return 0;
+}
+
+/* The route's words bring their code, and their status apart. */
+static struct slice route_reply(struct arena *a, const struct route_verdict *v, const struct path *rcpt)
+{
+	return slice_of(arena_printf(a, "%s %.*s", v->code, SLICE_FMT(policy_reply(a, NULL, CODE_NONE, rcpt, v->text))));
 }
 
 /* d */
@@ -129,7 +135,7 @@ static int check_exists(struct policy *p, const struct policy_ask *ask, struct a
 		return -1;
 	policy_step(ask, "recipient: %s%s%.*s", v.ok ? "exists" : v.code, v.ok ? "" : " ", SLICE_FMT(v.ok ? SLICE("") : v.text));
 	if (!v.ok)
-		*out = policy_no(policy_reply(a, slice_of(v.code), ask->rcpt, v.text), "recipient", "");
+		*out = policy_no(route_reply(a, &v, ask->rcpt), "recipient", "");
 	return 0;
 }
 
@@ -143,9 +149,9 @@ static void check_dns(const struct policy_ask *ask, struct arena *a, struct poli
 	const struct policy_sender *s = ask->sender;
 
 	if (s->dns == POLICY_DNS_NONE)
-		*out = policy_no(policy_reply(a, SLICE("553 5.1.8"), s->path, SLICE("Domain of sender address does not exist: no bounce could reach it")), "sender-dns", "");
+		*out = policy_no(policy_reply(a, NULL, CODE_SENDER_NOWHERE, s->path, SLICE("Domain of sender address does not exist: no bounce could reach it")), "sender-dns", "");
 	else if (s->dns == POLICY_DNS_TEMP)
-		*out = policy_no(policy_reply(a, SLICE("451 4.1.8"), s->path, SLICE("Domain of sender address does not resolve now, try again")), "sender-dns", "");
+		*out = policy_no(policy_reply(a, NULL, CODE_SENDER_DNS, s->path, SLICE("Domain of sender address does not resolve now, try again")), "sender-dns", "");
 }
 
 /* e */

@@ -102,43 +102,38 @@ struct relay_verdict relay_decide(const struct relay_facts *f)
 
 /* One row a rule. */
 static const struct {
-	const char *word, *text, *code, *reply, *cure;
+	const char *word, *text;
+	enum code code;
+	const char *reply;
 } rules[RELAY_RULES] = {
-	[RELAY_BY_LOCAL] = { "local", "the recipient's domain is ours (mydestination, local-host-names)", "", "", "" },
-	[RELAY_BY_VIRTUAL] = { "virtual", "the recipient's domain is ours (virtusertable)", "", "", "" },
-	[RELAY_BY_RELAY_DOMAIN] = { "relay-domain", "we pass mail on to the recipient's domain (relay_domains, relay-domains)", "", "", "" },
-	[RELAY_BY_TO] = { "access-to", "the access map says To: RELAY", "", "", "" },
-	[RELAY_BY_LOGIN] = { "login", "the client has logged in", "", "", "" },
-	[RELAY_BY_MYNETWORKS] = { "mynetworks", "the client's address is in mynetworks", "", "", "" },
-	[RELAY_BY_RELAY_NETWORK] = { "relay-domains", "the client's address is listed in relay-domains", "", "", "" },
-	[RELAY_BY_CONNECT] = { "access-connect", "the access map says RELAY for the client's address", "", "", "" },
-	[RELAY_BY_NAME] = { "name", "the client's name, confirmed by DNS both ways, is in relay-domains or has Connect: RELAY", "", "", "" },
-	[RELAY_BY_DRAC] = { "drac", "a user who owns the sender address has just read mail from this address (DRAC)", "", "", "" },
-	[RELAY_NOT_LMTP] = { "not-local", "LMTP takes mail for mailboxes of ours only", "550 5.7.1", "Relaying denied: LMTP delivers to mailboxes here only", "" },
-	[RELAY_NOT_BARRED] = { "barred", "this account may not send to other domains", "550 5.7.1", "Relaying denied: your account may not send outside",
-	    "posthouse user: allow this account to relay" },
-	[RELAY_NOT_LOGGED_IN] = { "not-logged-in", "this port is for our users, who log in", "530 5.7.0",
-	    "Authentication required: log in to send, or fetch your mail first", "log in (--user), or a POP3 or IMAP login from this address (DRAC)" },
-	[RELAY_NOT_ALLOWED] = { "denied", "the recipient is not ours, and nothing speaks for the client", "550 5.7.1",
-	    "Relaying denied: log in to send (port 587), or fetch your mail first",
-	    "log in (--user); or a POP3 or IMAP login from this address (DRAC); or its network in mynetworks; or \"Connect:ADDRESS RELAY\" in the access map" },
-	[RELAY_NOT_FORGED] = { "forged", "the client's name and address disagree in DNS", "550 5.7.1",
-	    "Relaying denied. IP name possibly forged: log in to send (port 587), or fetch your mail first",
-	    "log in (--user); or make the name's A or AAAA record hold this address" },
-	[RELAY_NOT_NAMELESS] = { "nameless", "the recipient is not ours, and the client's address has no name", "550 5.7.1",
-	    "Relaying denied. IP name lookup failed: log in to send (port 587), or fetch your mail first",
-	    "log in (--user); or a POP3 or IMAP login from this address (DRAC); or its network in mynetworks" },
-	[RELAY_NOT_OWNER] = { "not-owner", "there is a live DRAC grant, but of a user to whom the sender address does not belong", "550 5.7.1",
-	    "Relaying denied: whoever read mail from your address may not send as this sender",
-	    "send with an address of the user who logged in; or log in (--user)" },
-	[RELAY_WAIT_DRAC] = { "drac-down", "dracd did not answer in time", "450 4.7.1", "Relaying temporarily denied: can't ask who may send now, try again",
-	    "start dracd; or drac_match_sender = no, which reads its table instead" },
-	[RELAY_WAIT_DNS] = { "dns-down", "DNS can't say now what the client's name is", "450 4.4.0",
-	    "Relaying temporarily denied. Cannot resolve PTR record of your address", "" },
+	[RELAY_BY_LOCAL] = { "local", "the recipient's domain is ours (mydestination, local-host-names)", CODE_NONE, "" },
+	[RELAY_BY_VIRTUAL] = { "virtual", "the recipient's domain is ours (virtusertable)", CODE_NONE, "" },
+	[RELAY_BY_RELAY_DOMAIN] = { "relay-domain", "we pass mail on to the recipient's domain (relay_domains, relay-domains)", CODE_NONE, "" },
+	[RELAY_BY_TO] = { "access-to", "the access map says To: RELAY", CODE_NONE, "" },
+	[RELAY_BY_LOGIN] = { "login", "the client has logged in", CODE_NONE, "" },
+	[RELAY_BY_MYNETWORKS] = { "mynetworks", "the client's address is in mynetworks", CODE_NONE, "" },
+	[RELAY_BY_RELAY_NETWORK] = { "relay-domains", "the client's address is listed in relay-domains", CODE_NONE, "" },
+	[RELAY_BY_CONNECT] = { "access-connect", "the access map says RELAY for the client's address", CODE_NONE, "" },
+	[RELAY_BY_NAME] = { "name", "the client's name, confirmed by DNS both ways, is in relay-domains or has Connect: RELAY", CODE_NONE, "" },
+	[RELAY_BY_DRAC] = { "drac", "a user who owns the sender address has just read mail from this address (DRAC)", CODE_NONE, "" },
+	[RELAY_NOT_LMTP] = { "not-local", "LMTP takes mail for mailboxes of ours only", CODE_LMTP_ONLY_OURS, "Relaying denied: LMTP delivers to mailboxes here only" },
+	[RELAY_NOT_BARRED] = { "barred", "this account may not send to other domains", CODE_RELAY_BARRED, "Relaying denied: your account may not send outside" },
+	[RELAY_NOT_LOGGED_IN] = { "not-logged-in", "this port is for our users, who log in", CODE_MUST_LOGIN,
+	    "Authentication required: log in to send, or fetch your mail first" },
+	[RELAY_NOT_ALLOWED] = { "denied", "the recipient is not ours, and nothing speaks for the client", CODE_RELAY_DENIED,
+	    "Relaying denied: log in to send (port 587), or fetch your mail first" },
+	[RELAY_NOT_FORGED] = { "forged", "the client's name and address disagree in DNS", CODE_RELAY_FORGED,
+	    "Relaying denied. IP name possibly forged: log in to send (port 587), or fetch your mail first" },
+	[RELAY_NOT_NAMELESS] = { "nameless", "the recipient is not ours, and the client's address has no name", CODE_RELAY_NAMELESS,
+	    "Relaying denied. IP name lookup failed: log in to send (port 587), or fetch your mail first" },
+	[RELAY_NOT_OWNER] = { "not-owner", "there is a live DRAC grant, but of a user to whom the sender address does not belong", CODE_RELAY_NOT_OWNER,
+	    "Relaying denied: whoever read mail from your address may not send as this sender" },
+	[RELAY_WAIT_DRAC] = { "drac-down", "dracd did not answer in time", CODE_RELAY_NO_DRAC, "Relaying temporarily denied: can't ask who may send now, try again" },
+	[RELAY_WAIT_DNS] = { "dns-down", "DNS can't say now what the client's name is", CODE_RELAY_NO_DNS,
+	    "Relaying temporarily denied. Cannot resolve PTR record of your address" },
 };
 
 const char *relay_rule_word(enum relay_rule rule) { return rules[rule].word; }
 const char *relay_rule_text(enum relay_rule rule) { return rules[rule].text; }
-const char *relay_reply_code(enum relay_rule rule) { return rules[rule].code; }
+enum code relay_reply_code(enum relay_rule rule) { return rules[rule].code; }
 const char *relay_reply_text(enum relay_rule rule) { return rules[rule].reply; }
-const char *relay_rule_cure(enum relay_rule rule) { return rules[rule].cure; }

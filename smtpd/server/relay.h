@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "reply/codes.h"
 #include "route/route.h"
 
 /* Of a client's address, by reverse DNS and back (smtp.md 2.0). */
@@ -58,10 +59,8 @@ struct relay_verdict relay_decide(const struct relay_facts *f);
 const char *relay_rule_word(enum relay_rule rule);
 /* One sentence, for explain. */
 const char *relay_rule_text(enum relay_rule rule);
-/* The refusal without the address: code and text, apart by the place where "<address>... " goes: "550 5.7.1", "Relaying denied: ...". */
-const char *relay_reply_code(enum relay_rule rule);
+/* The refusal: its row, and the words behind "<address>... ": "Relaying denied: ...". CODE_NONE for a yes. */
+enum code relay_reply_code(enum relay_rule rule);
 const char *relay_reply_text(enum relay_rule rule);
-/* What would turn this no into a yes, for explain; "" where nothing should. */
-const char *relay_rule_cure(enum relay_rule rule);
 
 #endif

@@ -93,13 +93,13 @@ void smtp_forget_mail(struct smtp_session *s)
 
 /* ---- replies ---- */
 
-PRINTF_LIKE(2, 0)
-static void reply_v(struct buf *out, const char *fmt, va_list ap)
+PRINTF_LIKE(3, 0)
+static void reply_v(struct buf *out, enum code c, const char *fmt, va_list ap)
 {
 	size_t at = out->len;
 
 	/* A full output buffer closes the connection (io/conn.h); nothing to say then. */
-	if (buf_vaddf(out, fmt, ap) != 0 || buf_adds(out, "\r\n") != 0)
+	if (code_add(out, c, fmt, ap) != 0 || buf_adds(out, "\r\n") != 0)
 		buf_cut(out, at);
 }
 
@@ -109,31 +109,42 @@ enum smtp_want smtp_reply(struct smtp_session *s, struct buf *out, const char *f
 
 	(void)s;
 	va_start(ap, fmt);
-	reply_v(out, fmt, ap);
+	reply_v(out, CODE_NONE, fmt, ap);
 	va_end(ap);
 	return SMTP_INPUT;
 }
 
-enum smtp_want smtp_bye(struct smtp_session *s, struct buf *out, const char *fmt, ...)
+enum smtp_want smtp_no(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)s;
+	va_start(ap, fmt);
+	reply_v(out, c, fmt, ap);
+	va_end(ap);
+	return SMTP_INPUT;
+}
+
+enum smtp_want smtp_bye(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	reply_v(out, fmt, ap);
+	reply_v(out, c, fmt, ap);
 	va_end(ap);
 	s->closing = true;
 	return SMTP_CLOSE;
 }
 
-enum smtp_want smtp_bad(struct smtp_session *s, struct buf *out, const char *fmt, ...)
+enum smtp_want smtp_bad(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	reply_v(out, fmt, ap);
+	reply_v(out, c, fmt, ap);
 	va_end(ap);
 	if (++s->bad_commands >= LIMIT_SMTP_BAD_COMMANDS)
-		return smtp_bye(s, out, "421 4.7.0 %s Too many errors, closing", s->env.s->myhostname);
+		return smtp_bye(s, out, CODE_TOO_MANY_ERRORS, "%s Too many errors, closing", s->env.s->myhostname);
 	return SMTP_INPUT;
 }
 
@@ -160,15 +171,15 @@ const char *smtp_shown(struct smtp_session *s, struct slice octets)
 static const char *wrong_state(const struct smtp_session *s, const struct smtp_cmd *cmd)
 {
 	static const char *const next[SMTP_STATES] = {
-		[ST_CONNECTED] = "503 5.5.1 Say EHLO (or HELO) first",
-		[ST_GREETED] = "503 5.5.1 MAIL first",
-		[ST_MAIL] = "503 5.5.1 Need RCPT (recipient)",
-		[ST_RCPT] = "503 5.5.1 Not now: DATA, BDAT or RSET comes next",
-		[ST_CHUNKS] = "503 5.5.1 Not between chunks: BDAT or RSET comes next",
+		[ST_CONNECTED] = "Say EHLO (or HELO) first",
+		[ST_GREETED] = "MAIL first",
+		[ST_MAIL] = "Need RCPT (recipient)",
+		[ST_RCPT] = "Not now: DATA, BDAT or RSET comes next",
+		[ST_CHUNKS] = "Not between chunks: BDAT or RSET comes next",
 	};
 
 	if (cmd->run == smtp_cmd_mail && (s->state == ST_MAIL || s->state == ST_RCPT))
-		return "503 5.5.1 Sender already specified";
+		return "Sender already specified";
 	return next[s->state];
 }
 
@@ -207,17 +218,17 @@ static enum smtp_want run_command(struct smtp_session *s, struct slice line, boo
 	arena_reset(s->cmd_arena);
 	s->cmd = NULL;
 	if (!slice_word(&rest, &verb))
-		return smtp_bad(s, out, "500 5.5.2 Empty line: a command, please");
+		return smtp_bad(s, out, CODE_UNREADABLE_LINE, "Empty line: a command, please");
 	s->cmd = cmd_find(s, verb);
 	if (s->cmd == NULL)
-		return smtp_bad(s, out, "500 5.5.1 Command unrecognized: \"%s\"", smtp_shown(s, slice_head(line, 40)));
+		return smtp_bad(s, out, CODE_UNKNOWN_COMMAND, "Command unrecognized: \"%s\"", smtp_shown(s, slice_head(line, 40)));
 	s->counts[s->cmd - smtp_cmds].all++;
 	if (more_follows && (s->cmd->flags & CMD_FORGETS) != 0)
-		return smtp_bye(s, out, "554 5.5.1 data after %s", s->cmd->verb);
+		return smtp_bye(s, out, CODE_AFTER_STARTTLS, "data after %s", s->cmd->verb);
 	if (more_follows && is_out_of_step(s, s->cmd))
-		return smtp_bye(s, out, "521 5.5.1 wait for the reply to %s before you go on", s->cmd->verb);
+		return smtp_bye(s, out, CODE_OUT_OF_STEP, "wait for the reply to %s before you go on", s->cmd->verb);
 	if (!is_legal(s, s->cmd))
-		return smtp_bad(s, out, "%s", wrong_state(s, s->cmd));
+		return smtp_bad(s, out, CODE_WRONG_ORDER, "%s", wrong_state(s, s->cmd));
 	return s->cmd->run(s, slice_trim(rest), out);
 }
 
@@ -242,13 +253,13 @@ static enum smtp_want skip_line(struct smtp_session *s, struct slice in, size_t 
 	s->skipped += *used_out;
 	s->mode = lf == NULL ? MODE_SKIP : MODE_COMMAND;
 	if (lf == NULL && s->skipped > SKIP_MAX)
-		return smtp_bye(s, out, "421 4.5.2 %s A line without end, closing", s->env.s->myhostname);
+		return smtp_bye(s, out, CODE_ENDLESS_LINE, "%s A line without end, closing", s->env.s->myhostname);
 	return SMTP_INPUT;
 }
 
 static enum smtp_want line_too_long(struct smtp_session *s, struct slice in, size_t *used_out, struct buf *out)
 {
-	enum smtp_want want = smtp_bad(s, out, "500 5.5.2 line longer than %zu bytes", line_max(s, in));
+	enum smtp_want want = smtp_bad(s, out, CODE_UNREADABLE_LINE, "line longer than %zu bytes", line_max(s, in));
 
 	s->skipped = 0;
 	if (want == SMTP_INPUT)
@@ -268,7 +279,7 @@ static enum smtp_want line_bad(struct smtp_session *s, struct slice in, size_t *
 	if (lf == NULL)
 		s->mode = MODE_SKIP;
 	s->skipped = 0;
-	return smtp_bad(s, out, "500 5.5.2 %s", nul ? "NUL in a command" : bare_lf ? "bare LF: lines must end in CRLF" : "bare CR in a command");
+	return smtp_bad(s, out, CODE_UNREADABLE_LINE, "%s", nul ? "NUL in a command" : bare_lf ? "bare LF: lines must end in CRLF" : "bare CR in a command");
 }
 
 static bool is_tls_hello(struct slice in)
@@ -283,7 +294,7 @@ static enum smtp_want take_line(struct smtp_session *s, struct slice in, size_t 
 
 	if (is_tls_hello(in)) {
 		*used_out = in.n;
-		return smtp_bye(s, out, "521 5.5.1 TLS starts here with EHLO and STARTTLS, not at once");
+		return smtp_bye(s, out, CODE_TLS_TOO_EARLY, "TLS starts here with EHLO and STARTTLS, not at once");
 	}
 	switch (line_take(slice_head(in, line_max(s, in) + 1), &line, &used)) {
 	case PARSE_OK:
@@ -340,7 +351,7 @@ enum smtp_want smtp_session_input(struct smtp_session *s, struct slice in, size_
 	}
 	if (!s->greeted && in.n > 0) {
 		*used_out = in.n;
-		return s->want = smtp_bye(s, out, "521 5.5.1 wait for the greeting");
+		return s->want = smtp_bye(s, out, CODE_EARLY_TALKER, "wait for the greeting");
 	}
 	while (s->want == SMTP_INPUT && used < in.n) {
 		size_t n = 0;
@@ -446,12 +457,12 @@ const char *smtp_session_proto(const struct smtp_session *s)
 void smtp_session_refuse(struct smtp_session *s, const char *why, struct buf *out)
 {
 	s->greeted = true;
-	s->want = smtp_bye(s, out, "421 4.3.2 %s %s", s->env.s->myhostname, why);
+	s->want = smtp_bye(s, out, CODE_CLOSING, "%s %s", s->env.s->myhostname, why);
 }
 
 void smtp_session_timeout(struct smtp_session *s, struct buf *out)
 {
-	s->want = smtp_bye(s, out, "421 4.4.2 %s Error: timeout exceeded", s->env.s->myhostname);
+	s->want = smtp_bye(s, out, CODE_TIMEOUT, "%s Error: timeout exceeded", s->env.s->myhostname);
 }
 
 static void put_count(struct buf *out, const char *what, unsigned good, unsigned all)

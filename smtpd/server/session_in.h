@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "mail/line.h"
+#include "reply/codes.h"
 #include "server/params.h"
 #include "server/session.h"
 
@@ -91,11 +92,14 @@ struct smtp_session {
 void smtp_enter(struct smtp_session *s, enum smtp_state to);
 void smtp_forget_mail(struct smtp_session *s);                        /* RSET: back to GREETED (or CONNECTED) */
 
-/* Each writes one reply line; code is "250" or "550", the enhanced code rides in the text. Return SMTP_INPUT. */
+/* Each writes one reply line. smtp_reply(): a yes ("250 2.1.0 ...") or a reply that is made already; the others put status and code of the row around
+   the text (reply/codes.h), CODE_NONE again for one that is made. Return SMTP_INPUT. */
 enum smtp_want smtp_reply(struct smtp_session *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* A reply that counts as a mistake of the client; too many of them end the session. */
-enum smtp_want smtp_bad(struct smtp_session *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);
-enum smtp_want smtp_bye(struct smtp_session *s, struct buf *out, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum smtp_want smtp_no(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* A no that counts as a mistake of the client; too many of them end the session. */
+enum smtp_want smtp_bad(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The last word: SMTP_CLOSE. */
+enum smtp_want smtp_bye(struct smtp_session *s, struct buf *out, enum code c, const char *fmt, ...) PRINTF_LIKE(4, 5);
 void smtp_good(struct smtp_session *s);                               /* counts the present command as done */
 const char *smtp_shown(struct smtp_session *s, struct slice octets);  /* a peer's octets, safe in a reply; lives until the next command */
 

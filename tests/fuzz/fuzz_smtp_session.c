@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "conf/conf.h"
+#include "reply/codes.h"
 #include "server/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +26,7 @@ static enum smtp_want answer(struct smtp_session *s, enum smtp_want want, unsign
 	const struct auth_answer auth = {
 		.result = (enum auth_result)(dice % 6), .challenge = SLICE("more"), .user = SLICE("u1@office.test"), .method = SLICE("PLAIN"),
 	};
-	const struct smtp_answer a = { .ok = dice % 4 != 0, .reply = SLICE("450 4.2.0 not now"), .id = "ID", .close = dice % 16 == 0, .auth = &auth };
+	const struct smtp_answer a = { .ok = dice % 4 != 0, .reply = SLICE("450 4.2.0 not now [PH-A04]"), .id = "ID", .close = dice % 16 == 0, .auth = &auth };
 	size_t sum = 0;
 
 	for (size_t n = smtp_session_pieces(s, &pieces); n > 0; n--)
@@ -33,6 +34,16 @@ static enum smtp_want answer(struct smtp_session *s, enum smtp_want want, unsign
 	if (want == SMTP_TLS)
 		return smtp_session_tls_started(s, "TLSv1.3", "X", 256);
 	return smtp_session_answer(s, &(struct smtp_answer){ .ok = a.ok || sum == SIZE_MAX, .reply = a.ok ? SLICE_NONE : a.reply, .id = a.id, .close = !a.ok && a.close, .auth = a.auth }, out);
+}
+
+/* Whatever comes in, a refusal ends in a code that can be explained. */
+static void check_codes(struct slice rest)
+{
+	struct slice line;
+
+	while (slice_next(&rest, '\n', &line))
+		if (line.n > 0 && (line.p[0] == '4' || line.p[0] == '5') && code_find(slice_trim(line)) == CODE_NONE)
+			abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -66,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 			while (want != SMTP_INPUT && want != SMTP_CLOSE)
 				want = answer(s, want, dice = dice * 1103515245 + 12345 + (unsigned)from, &out);
+			check_codes(buf_view(&out));
 			buf_reset(&out);
 		}
 	}

@@ -42,7 +42,7 @@ UPPER = {'auth', 'drac', 'store'}
 LAYERS = {'base': FLOOR, **{name: FLOOR | {name} for name in MIDDLE}, **{name: FLOOR | MIDDLE | {name} for name in UPPER},
           'serve': FLOOR | MIDDLE | UPPER | {'serve'}}
 COMMON = set(LAYERS)
-SMTPD_PARTS = {'server', 'queue', 'route', 'deliver', 'client'}
+SMTPD_PARTS = {'reply', 'server', 'queue', 'route', 'deliver', 'client'}
 DAEMONS = {'smtpd': SMTPD_PARTS | {'smtpd'}, 'pop3d': {'pop3d'}, 'imapd': {'imapd'}, 'dracd': {'dracd'}}
 
 
@@ -221,7 +221,42 @@ def blanks():
             yield path, len(lines), 'no line end at the end of the file'
 
 
-RULES = [layers, own_header_first, banned_calls, time_is_a_parameter, complexity, readmes, conditionals, headers_are_guarded, settings, manuals, blanks]
+CODE_TABLE = 'smtpd/reply/codes.c'
+
+
+def refusals_have_codes():
+    """A status of a refusal stands in smtpd/reply/codes.c alone; each row there is used by a site and has its words."""
+    used = set()
+    for path in c_files('smtpd'):
+        text = '\n'.join(lines_of(path))
+        if path.startswith('smtpd/reply/'):
+            continue
+        used |= set(re.findall(r'\bCODE_[A-Z_0-9]+\b', text))
+        text = re.sub(r'/\*.*?\*/', lambda m: re.sub(r'[^\n]', ' ', m.group(0)), text, flags=re.S)
+        for number, line in enumerate(text.split('\n'), 1):
+            if path.startswith(('smtpd/server/', 'smtpd/route/')) and re.search(r'"[45]\d\d[ -](\d\.\d|%|[A-Za-z])', line):
+                yield path, number, 'the status of a refusal comes from its row in ' + CODE_TABLE
+            m = re.search(r'\bsmtp_reply\([^"]*"([^"]*)', line)
+            if m and not re.match(r'[23]|%', m.group(1)):
+                yield path, number, 'smtp_reply() is for yes; a refusal is smtp_no(), smtp_bad() or smtp_bye() with its code'
+    names = re.search(r'enum code \{(.*?)\};', '\n'.join(code_of('smtpd/reply/codes.h')), re.S).group(1)
+    table = '\n'.join(lines_of(CODE_TABLE))
+    seen = set()
+    for name in re.findall(r'\bCODE_[A-Z_0-9]+\b', names):
+        if name == 'CODE_NONE':
+            continue
+        m = re.search(r'\[' + name + r'\] = \{ "([A-Z]\d\d)", "([45])\d\d \2\.\d\.\d+", "[^"]+",\s*"[^"]', table)
+        if not m:
+            yield CODE_TABLE, 1, f'{name} has no row with its words'
+        elif m.group(1) in seen:
+            yield CODE_TABLE, 1, f'{m.group(1)} is there twice'
+        else:
+            seen.add(m.group(1))
+        if name not in used:
+            yield CODE_TABLE, 1, f'{name} is used by no reply: take the row out, and leave its number free'
+
+
+RULES = [layers, own_header_first, banned_calls, time_is_a_parameter, complexity, readmes, conditionals, headers_are_guarded, settings, manuals, refusals_have_codes, blanks]
 
 
 def main():

@@ -247,9 +247,9 @@ static enum talk_state greet(void *ctx, struct buf *out)
 
 /* ---- the daemon's part ---- */
 
-static struct smtp_answer no(const char *reply, bool close)
+static struct smtp_answer no(struct smtp_talk *t, enum code c, const char *text)
 {
-	return (struct smtp_answer){ .reply = slice_of(reply), .close = close };
+	return (struct smtp_answer){ .reply = slice_of(code_reply(t->verdicts, c, "%s", text)), .close = c == CODE_DISK_FAILS };
 }
 
 static struct smtp_answer on_mail(struct smtp_talk *t)
@@ -258,13 +258,13 @@ static struct smtp_answer on_mail(struct smtp_talk *t)
 
 	arena_reset(t->verdicts);
 	if (strcmp(t->spool, "full") == 0)
-		return no("452 4.3.1 Insufficient system storage, try again later", false);
+		return no(t, CODE_NO_SPACE, "Insufficient system storage, try again later");
 	if (strcmp(t->spool, "broken") == 0)
-		return no("421 4.3.0 The disk fails: no mail can be taken now", true);
+		return no(t, CODE_DISK_FAILS, "The disk fails: no mail can be taken now");
 	if ((t->listener->flags & LISTENER_MUST_LOGIN) != 0 && smtp_session_user(t->session).n == 0 && !t->env->s->drac)
-		return no("530 5.7.0 Authentication required: log in to send", false);
+		return no(t, CODE_MUST_LOGIN, "Authentication required: log in to send");
 	if (policy_sender_init(t->policy, &t->sender, &t->client, smtp_session_ask(t->session)->path, smtp_session_user(t->session), t->verdicts, &e) != 0)
-		return no(arena_printf(t->verdicts, "451 4.3.0 %s", e.text), false);
+		return no(t, CODE_MAPS_UNREADABLE, e.text);
 	return (struct smtp_answer){ .ok = true, .id = arena_printf(t->arena, "TALK%u", ++t->messages) };
 }
 
@@ -298,12 +298,12 @@ static struct smtp_answer on_rcpt(struct smtp_talk *t)
 	if (policy_wants_dns(t->policy, &t->client, &t->sender))
 		ask_dns(t);
 	if (policy_rcpt(t->policy, &ask, t->verdicts, &v, &e) != 0)
-		return no(arena_printf(t->verdicts, "451 4.3.0 %s", e.text), false);
+		return no(t, CODE_MAPS_UNREADABLE, e.text);
 	if (v.answer == POLICY_ASK_DRAC) {
 		g = ask_drac(t);
 		ask.drac = policy_judge_drac(t->policy, &g, t->sender.path, t->verdicts, &user);
 		if (policy_rcpt(t->policy, &ask, t->verdicts, &v, &e) != 0)
-			return no(arena_printf(t->verdicts, "451 4.3.0 %s", e.text), false);
+			return no(t, CODE_MAPS_UNREADABLE, e.text);
 	}
 	return (struct smtp_answer){ .ok = v.answer == POLICY_YES, .reply = v.reply, .discard = v.discard, .hold = v.hold,
 		.voucher = v.relay == RELAY_BY_DRAC ? user : SLICE_NONE };
@@ -329,7 +329,7 @@ static struct smtp_answer on_queue(struct smtp_talk *t)
 	collect(t);
 	if ((t->listener->flags & LISTENER_FIX_UPS) != 0 &&
 	    policy_header_from(t->policy, smtp_session_header(t->session), smtp_session_user(t->session), t->verdicts, &refusal, &e) != 0)
-		return no("451 4.3.0 maps", false);
+		return no(t, CODE_MAPS_UNREADABLE, e.text);
 	if (refusal.n > 0)
 		return (struct smtp_answer){ .reply = refusal };
 	buf_reset(&t->envelope);
@@ -398,16 +398,30 @@ static enum smtp_want feed(struct smtp_talk *t, struct slice in, size_t *used_ou
 	return want;
 }
 
+/* Every refusal ends in a code that posthouse explain knows; one that does not makes any dialogue fail. */
+static void check_codes(struct buf *out, size_t from)
+{
+	struct slice rest = slice_from(buf_view(out), from), line;
+	bool coded = true;
+
+	while (coded && slice_next(&rest, '\n', &line))
+		coded = line.n == 0 || (line.p[0] != '4' && line.p[0] != '5') || (slice_ends(slice_trim(line), SLICE("]")) && code_find(slice_trim(line)) != CODE_NONE);
+	if (!coded)
+		buf_puts(out, "adapter: a refusal without its code\r\n");
+}
+
 static enum talk_state input(void *ctx, struct slice in, size_t *used_out, struct buf *out)
 {
 	struct smtp_talk *t = ctx;
 	enum smtp_want want;
+	size_t before = out->len;
 
 	*used_out = 0;
 	if (t->session == NULL || smtp_session_want(t->session) == SMTP_TLS)
 		return TALK_OPEN;
 	smtp_session_set_time(t->session, t->env->now * 1000000);
 	want = serve(t, feed(t, in, used_out, out), out);
+	check_codes(out, before);
 	return want == SMTP_CLOSE ? TALK_CLOSED : TALK_OPEN;
 }
 

@@ -198,7 +198,7 @@ static int fail(struct run *r, const struct step *step, const char *why, struct 
 	struct buf text;
 
 	buf_init(&text, BUF_UNBOUNDED);
-	log_escape(slice_head(said, 100), &text);
+	log_escape(slice_head(said, 190), &text);
 	err_set(r->e, ERR_SYNTAX, 0, "%s:%u%s: %s%s%s%s", r->t->path, step->line, r->octetwise ? " (octet by octet)" : "", why,
 	    said.p != NULL ? " '" : "", buf_str(&text), said.p != NULL ? "'" : "");
 	buf_done(&text);

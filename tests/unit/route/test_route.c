@@ -68,25 +68,25 @@ static const char transport[] =
 /* finals as text: "mailbox user folder", "remote address next_hop", ... joined by ' | ' */
 static const struct { const char *rcpt, *want; } cases[] = {
 	{ "u1@office.test", "mailbox u1@office.test" }, { "U1@Office.Test", "mailbox u1@office.test" }, { "u1", "mailbox u1@office.test" }, { "u1@localhost", "mailbox u1@office.test" },
-	{ "u1+lists@office.test", "mailbox u1@office.test lists" }, { "nobody@office.test", "error 550 5.1.1 User unknown" },
+	{ "u1+lists@office.test", "mailbox u1@office.test lists" }, { "nobody@office.test", "error 550 5.1.1 User unknown [PH-U01]" },
 	{ "boss@office.test", "mailbox u1@office.test | remote helper@elsewhere.test elsewhere.test" },
 	{ "all@office.test", "mailbox u1@office.test | mailbox u2@office.test | mailbox u3@office.test" }, { "u2@office.test", "mailbox u2@office.test | mailbox u1@office.test" },
-	{ "a@office.test", "error 554 5.4.6 aliasing/forwarding loop" }, { "c@office.test", "mailbox u1@office.test" },
-	{ "moved@office.test", "error 551 5.1.6 User not local; please try <u9@new.test>" }, { "prog@office.test", "program /usr/bin/prog a, b" },
+	{ "a@office.test", "error 554 5.4.6 aliasing/forwarding loop [PH-U06]" }, { "c@office.test", "mailbox u1@office.test" },
+	{ "moved@office.test", "error 551 5.1.6 User not local; please try <u9@new.test> [PH-U04]" }, { "prog@office.test", "program /usr/bin/prog a, b" },
 	{ "file@office.test", "file /var/mail/archive" }, { "void@office.test", "discard" }, { "direct@office.test", "mailbox u2@office.test" },
 	{ "sales+x@office.test", "mailbox u3@office.test" }, { "sales@office.test", "mailbox u1@office.test" },
-	{ "list@office.test", "mailbox u1@office.test owner u3@office.test | remote far@elsewhere.test elsewhere.test owner u3@office.test | error 550 5.7.1 Programs and files are not taken from :include: lists owner u3@office.test" },
-	{ "gone@office.test", "error 551 5.1.6 moved away, sorry" }, { "dangling@office.test", "error 550 5.1.1 User unknown" },
+	{ "list@office.test", "mailbox u1@office.test owner u3@office.test | remote far@elsewhere.test elsewhere.test owner u3@office.test | error 550 5.7.1 Programs and files are not taken from :include: lists [PH-U09] owner u3@office.test" },
+	{ "gone@office.test", "error 551 5.1.6 moved away, sorry [PH-U08]" }, { "dangling@office.test", "error 550 5.1.1 User unknown [PH-U01]" },
 	{ "postmaster@office.test", "mailbox u1@office.test" }, { "postmaster", "mailbox u1@office.test" }, { "abuse@office.test", "mailbox u1@office.test" }, { "postmaster@shop.test", "mailbox u1@office.test" },
 	{ "MAILER-DAEMON@office.test", "mailbox u1@office.test" },
-	{ "info@shop.test", "mailbox u1@office.test" }, { "info+spam@shop.test", "mailbox u2@office.test spam | mailbox u1@office.test" }, { "other@shop.test", "error 550 5.1.1 User unknown" },
+	{ "info@shop.test", "mailbox u1@office.test" }, { "info+spam@shop.test", "mailbox u2@office.test spam | mailbox u1@office.test" }, { "other@shop.test", "error 550 5.1.1 User unknown [PH-U01]" },
 	{ "u3@catch.test", "mailbox u3@office.test" }, { "u3+x@catch.test", "remote u3-x@elsewhere.test elsewhere.test" }, { "u1@moved.test", "mailbox u1@office.test" },
-	{ "no@shop.test", "error 550 5.1.1 not with us" }, { "two@shop.test", "mailbox u1@office.test | remote x@elsewhere.test elsewhere.test" },
-	{ "x@loop.test", "error 554 5.4.6 aliasing/forwarding loop" }, { "self@shop.test", "mailbox self@shop.test" },
+	{ "no@shop.test", "error 550 5.1.1 not with us [PH-U08]" }, { "two@shop.test", "mailbox u1@office.test | remote x@elsewhere.test elsewhere.test" },
+	{ "x@loop.test", "error 554 5.4.6 aliasing/forwarding loop [PH-U06]" }, { "self@shop.test", "mailbox self@shop.test" },
 	{ "x@elsewhere.test", "remote x@elsewhere.test elsewhere.test" }, { "x@direct.test", "remote x@direct.test [gw.test]:2525" }, { "x@sub.wild.test", "remote x@sub.wild.test sub.inside.test" },
-	{ "x@wild.test", "remote x@wild.test wild.test" }, { "x@lmtp.test", "remote x@lmtp.test lmtp:/run/x.sock" }, { "x@never.test", "error 550 5.1.2 we do not write there" },
+	{ "x@wild.test", "remote x@wild.test wild.test" }, { "x@lmtp.test", "remote x@lmtp.test lmtp:/run/x.sock" }, { "x@never.test", "error 550 5.1.2 we do not write there [PH-U08]" },
 	{ "x@sink.test", "discard" }, { "x@here.test", "mailbox u3@office.test" }, { "x@backup.test", "remote x@backup.test backup.test" },
-	{ "off@office.test", "error 550 5.2.1 This mailbox is disabled" },
+	{ "off@office.test", "error 550 5.2.1 This mailbox is disabled [PH-U05]" },
 };
 
 static void put(const char *name, const char *text)
@@ -291,7 +291,7 @@ static void test_alias_parse(void **state)
 {
 	static const struct { const char *in; int n; enum alias_kind kind; const char *text; } parses[] = {
 		{ "a, b", 2, ALIAS_ADDRESS, "a" }, { "\"joe x\"@y.test", 1, ALIAS_ADDRESS, "\"joe x\"@y.test" }, { "Ann X <ann@x.test>", 1, ALIAS_ADDRESS, "ann@x.test" },
-		{ "\"|prog \\\"a b\\\", c\"", 1, ALIAS_PROGRAM, "prog \"a b\", c" }, { "a,,b,", 2, ALIAS_ADDRESS, "a" }, { "error:550 no, never", 1, ALIAS_ERROR, "550 5.0.0 no, never" },
+		{ "\"|prog \\\"a b\\\", c\"", 1, ALIAS_PROGRAM, "prog \"a b\", c" }, { "a,,b,", 2, ALIAS_ADDRESS, "a" }, { "error:550 no, never", 1, ALIAS_ERROR, "550 5.0.0 no, never [PH-U08]" },
 		{ "\"open", -1, 0, "" }, { "|", -1, 0, "" }, { "\\", 1, ALIAS_ADDRESS, "\\" }, { ":include:", -1, 0, "" }, { "", 0, 0, NULL },
 	};
 	struct arena *a = arena_new(0);

@@ -92,8 +92,8 @@ static void check(struct access *a, size_t i, struct arena *ar)
 		break;
 	}
 	assert_int_equal(r, 0);
-	if (hit.verb != cases[i].verb || (hit.verb != ACCESS_NONE && !slice_eqs(hit.code, cases[i].code)) || (cases[i].text != NULL && hit.verb != ACCESS_NONE && !slice_eqs(hit.text, cases[i].text)))
-		fail_msg("%s: verb %d \"%.*s\" \"%.*s\" (%s)", cases[i].what, hit.verb, SLICE_FMT(hit.code), SLICE_FMT(hit.text), hit.where);
+	if (hit.verb != cases[i].verb || (hit.verb != ACCESS_NONE && !slice_eqs(slice_of(hit.status), cases[i].code)) || (cases[i].text != NULL && hit.verb != ACCESS_NONE && !slice_eqs(hit.text, cases[i].text)))
+		fail_msg("%s: verb %d \"%s\" \"%.*s\" (%s)", cases[i].what, hit.verb, hit.status, SLICE_FMT(hit.text), hit.where);
 	if (hit.verb != ACCESS_NONE)
 		assert_non_null(strstr(hit.where, "access"));
 }
@@ -147,8 +147,8 @@ static void test_values(void **state)
 		struct access_hit hit = { .verb = ACCESS_NONE };
 
 		access_read_value(slice_of(values[i].value), ar, &hit);
-		if (hit.verb != values[i].verb || !slice_eqs(hit.code, values[i].code) || (values[i].text != NULL && !slice_eqs(hit.text, values[i].text)))
-			fail_msg("\"%s\": %d \"%.*s\" \"%.*s\"", values[i].value, hit.verb, SLICE_FMT(hit.code), SLICE_FMT(hit.text));
+		if (hit.verb != values[i].verb || !slice_eqs(slice_of(hit.status), values[i].code) || (values[i].text != NULL && !slice_eqs(hit.text, values[i].text)))
+			fail_msg("\"%s\": %d \"%s\" \"%.*s\"", values[i].value, hit.verb, hit.status, SLICE_FMT(hit.text));
 	}
 	arena_free(&ar);
 }

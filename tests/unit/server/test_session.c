@@ -40,7 +40,7 @@ static struct smtp_answer judge(struct play *p)
 
 	(void)p;
 	if (slice_eqs(path->local, "nobody"))
-		return (struct smtp_answer){ .reply = SLICE("550 5.1.1 <nobody@office.test>... User unknown") };
+		return (struct smtp_answer){ .reply = SLICE("550 5.1.1 <nobody@office.test>... User unknown [PH-U01]") };
 	if (slice_eqs(path->local, "discard"))
 		return (struct smtp_answer){ .ok = true, .discard = true };
 	return (struct smtp_answer){ .ok = true, .id = "ID1" };
@@ -240,27 +240,27 @@ static const struct story stories[] = {
 	{ "pipelined", SMTP_ON_25, false, false, 1, LINES(HI, "R: MAIL FROM:<a@x.test>\r\nRCPT TO:<nobody@office.test>\r\nRCPT TO:<u1@office.test>\r\nDATA\r\n",
 	    "S: 250 2.1.0 *", "S: 550 5.1.1 *", "S: 250 2.1.5 *", "S: 354 *", "C: .", "S: 250 2.0.0 *") },
 	{ "order", SMTP_ON_25, false, false, 0, LINES("S: 220 *", "C: MAIL FROM:<a@x>", "S: 503 5.5.1 Say EHLO*", "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 Say EHLO*",
-	    "C: HELO c", "S: 250 mx.office.test Hello *", "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 MAIL first", "C: DATA", "S: 503 5.5.1 MAIL first",
-	    MAIL, "C: MAIL FROM:<b@x>", "S: 503 5.5.1 Sender already specified", "C: DATA", "S: 503 5.5.1 Need RCPT (recipient)", "C: RSET",
-	    "S: 250 2.0.0 Reset state", "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 MAIL first") },
+	    "C: HELO c", "S: 250 mx.office.test Hello *", "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 MAIL first *", "C: DATA", "S: 503 5.5.1 MAIL first *",
+	    MAIL, "C: MAIL FROM:<b@x>", "S: 503 5.5.1 Sender already specified *", "C: DATA", "S: 503 5.5.1 Need RCPT (recipient) *", "C: RSET",
+	    "S: 250 2.0.0 Reset state", "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 MAIL first *") },
 	{ "typed by hand", SMTP_ON_25, true, false, 1, LINES("S: 220 *", "C: mail from: a@x.test", "S: 250 2.1.0 <a@x.test>... Sender ok", "C: rcpt to : u1@office.test",
 	    "S: 250 2.1.5 <u1@office.test>... Recipient ok", "C: data", "S: 354 *", "C: hello", "C: .", "S: 250 2.0.0 *") },
-	{ "without a domain", SMTP_ON_25, false, false, 0, LINES(HI, "C: MAIL FROM:<joe>", "S: 553 5.5.4 <joe>... Domain name required for sender address joe", MAIL,
+	{ "without a domain", SMTP_ON_25, false, false, 0, LINES(HI, "C: MAIL FROM:<joe>", "S: 553 5.5.4 <joe>... Domain name required for sender address joe *", MAIL,
 	    "C: RCPT TO:<postmaster>", "S: 250 2.1.5 <postmaster@office.test>*") },
-	{ "early talker", SMTP_ON_25, false, true, 0, LINES("early", "C: EHLO c", "S: 521 5.5.1 wait for the greeting", "E:") },
+	{ "early talker", SMTP_ON_25, false, true, 0, LINES("early", "C: EHLO c", "S: 521 5.5.1 wait for the greeting *", "E:") },
 	{ "not waiting for EHLO", SMTP_ON_25, false, true, 0, LINES("S: 220 *", "R: EHLO c\r\nMAIL FROM:<a@x>\r\n", "S: 521 5.5.1 wait*", "E:") },
 	{ "not waiting for 354", SMTP_ON_25, false, true, 0, LINES(HI, MAIL, RCPT, "R: DATA\r\nhello\r\n.\r\n", "S: 521 5.5.1 wait for the reply to DATA*", "E:") },
 	{ "pipelining after HELO", SMTP_ON_25, false, true, 0, LINES("S: 220 *", "C: HELO c", "S: 250 *", "R: MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n", "S: 521 *", "E:") },
-	{ "a browser", SMTP_ON_25, false, true, 0, LINES("S: 220 *", "C: GET / HTTP/1.1", "S: 521 5.5.1 this is a mail server", "E:") },
+	{ "a browser", SMTP_ON_25, false, true, 0, LINES("S: 220 *", "C: GET / HTTP/1.1", "S: 521 5.5.1 this is a mail server *", "E:") },
 	{ "TLS at once on 25", SMTP_ON_25, false, true, 0, LINES("S: 220 *", "R: \x16\x03\x01\x02", "S: 521 5.5.1 TLS starts here with*", "E:") },
-	{ "unknown", SMTP_ON_25, false, false, 0, LINES(HI, "C: FOO bar", "S: 500 5.5.1 Command unrecognized: \"FOO bar\"", "C: ", "S: 500 5.5.2 Empty*",
+	{ "unknown", SMTP_ON_25, false, false, 0, LINES(HI, "C: FOO bar", "S: 500 5.5.1 Command unrecognized: \"FOO bar\ *"", "C: ", "S: 500 5.5.2 Empty*",
 	    "C: EXPN all", "S: 502 5.7.0 *", "C: VRFY u1", "S: 252 2.1.5 *", "C: NOOP", "S: 250 2.0.0 OK", "C: LHLO x", "S: 500 *") },
-	{ "bare LF in commands", SMTP_ON_25, false, false, 0, LINES("S: 220 *", "R: EHLO c\n", "S: 500 5.5.2 bare LF: lines must end in CRLF", "R: NO\rOP\r\n", "S: 500 5.5.2 bare CR*") },
-	{ "HELO names", SMTP_ON_25, false, false, 0, LINES("S: 220 *", "C: EHLO", "S: 501 5.0.0 EHLO requires domain address", "C: HELO a(b", "S: 501 5.0.0 HELO: \"a(b\"*",
-	    "C: HELO \x1b[2J", "S: 501 5.0.0 HELO: \"\\x1b[2J\" is no host name", "C: HELO [192.0.2.7]", "S: 250 *") },
+	{ "bare LF in commands", SMTP_ON_25, false, false, 0, LINES("S: 220 *", "R: EHLO c\n", "S: 500 5.5.2 bare LF: lines must end in CRLF *", "R: NO\rOP\r\n", "S: 500 5.5.2 bare CR*") },
+	{ "HELO names", SMTP_ON_25, false, false, 0, LINES("S: 220 *", "C: EHLO", "S: 501 5.0.0 EHLO requires domain address *", "C: HELO a(b", "S: 501 5.0.0 HELO: \"a(b\ *"*",
+	    "C: HELO \x1b[2J", "S: 501 5.0.0 HELO: \"\\x1b[2J\" is no host name *", "C: HELO [192.0.2.7]", "S: 250 *") },
 	{ "parameters", SMTP_ON_25, false, false, 0, LINES(HI, "C: MAIL FROM:<a@x> SIZE=99999999", "S: 552 5.3.4 *", "C: MAIL FROM:<a@x> SIZE=18446744073709551616",
-	    "S: 501 5.5.4 SIZE*", "C: MAIL FROM:<a@x> SIZE=-1", "S: 501 5.5.4 SIZE*", "C: MAIL FROM:<a@x> FOO=1", "S: 555 5.5.4 Unsupported parameter \"FOO\"",
-	    "C: MAIL FROM:<a@x> RET=FULL RET=HDRS", "S: 501 5.5.4 RET given twice", "C: MAIL FROM:<a@x> BODY=9BIT", "S: 501 *", "C: MAIL FROM:<a@x> BODY=8BITMIME RET=HDRS ENVID=q+2B1 SIZE=10",
+	    "S: 501 5.5.4 SIZE*", "C: MAIL FROM:<a@x> SIZE=-1", "S: 501 5.5.4 SIZE*", "C: MAIL FROM:<a@x> FOO=1", "S: 555 5.5.4 Unsupported parameter \"FOO\ *"",
+	    "C: MAIL FROM:<a@x> RET=FULL RET=HDRS", "S: 501 5.5.4 RET given twice *", "C: MAIL FROM:<a@x> BODY=9BIT", "S: 501 *", "C: MAIL FROM:<a@x> BODY=8BITMIME RET=HDRS ENVID=q+2B1 SIZE=10",
 	    "S: 250 2.1.0 *", "C: RCPT TO:<u1@office.test> NOTIFY=NEVER,DELAY", "S: 501 5.5.4 NOTIFY=NEVER*", "C: RCPT TO:<u1@office.test> NOTIFY=x", "S: 501 5.5.4 Bad argument*",
 	    "C: RCPT TO:<u1@office.test> ORCPT=rfc822;a+0Db", "S: 501 5.5.4 ORCPT*", "C: RCPT TO:<u1@office.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;joe@x", "S: 250 2.1.5 *") },
 	{ "parameters glued on", SMTP_ON_25, false, false, 0, LINES(HI, "C: MAIL FROM:<a@x>SIZE=10", "S: 501 *", "C: MAIL <a@x>", "S: 501 5.5.2 Syntax: *") },
@@ -271,25 +271,25 @@ static const struct story stories[] = {
 	{ "no AUTH on 25", SMTP_ON_25, false, false, 0, LINES(HI, "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 503 5.5.1 No login on this port*") },
 	{ "STARTTLS", SMTP_ON_587, false, false, 0, LINES(HI, "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 538 5.7.11 *", "C: STARTTLS now", "S: 501 *", MAIL, "C: STARTTLS", "S: 220 2.0.0 Ready to start TLS", "T:",
 	    "C: RCPT TO:<u1@office.test>", "S: 503 5.5.1 Say EHLO*", "C: EHLO c", "S: 250-mx*", "S: 250-ENH*", "S: 250-PIPE*", "S: 250-8BIT*", "S: 250-SIZE*", "S: 250-DSN", "S: 250-SMTPUTF8",
-	    "S: 250-CHUNKING", "S: 250-AUTH PLAIN LOGIN", "S: 250 HELP", "C: STARTTLS", "S: 503 5.5.1 TLS already active", "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 235 2.7.0 *",
-	    "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 503 5.5.1 Already logged in") },
-	{ "STARTTLS injection", SMTP_ON_587, false, true, 0, LINES(HI, "R: STARTTLS\r\nRSET\r\n", "S: 554 5.5.1 data after STARTTLS", "E:") },
-	{ "AUTH", SMTP_ON_465, false, false, 0, LINES("S: 220 *", "C: HELO c", "S: 250 *", "C: AUTH FOO", "S: 504 5.5.4 *", "C: AUTH PLAIN !!!", "S: 501 5.5.2 not base64", "C: AUTH PLAIN", "S: 334 ",
-	    "C: *", "S: 501 5.7.0 *", "C: AUTH PLAIN", "S: 334 ", "C: a b", "S: 501 5.5.2 not base64", "C: NOOP", "S: 250 *", "C: AUTH PLAIN AHUxAHdyb25n", "S: 535 5.7.8 *", "C: AUTH PLAIN =",
+	    "S: 250-CHUNKING", "S: 250-AUTH PLAIN LOGIN", "S: 250 HELP", "C: STARTTLS", "S: 503 5.5.1 TLS already active *", "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 235 2.7.0 *",
+	    "C: AUTH PLAIN AHUxAHNlY3JldA==", "S: 503 5.5.1 Already logged in *") },
+	{ "STARTTLS injection", SMTP_ON_587, false, true, 0, LINES(HI, "R: STARTTLS\r\nRSET\r\n", "S: 554 5.5.1 data after STARTTLS *", "E:") },
+	{ "AUTH", SMTP_ON_465, false, false, 0, LINES("S: 220 *", "C: HELO c", "S: 250 *", "C: AUTH FOO", "S: 504 5.5.4 *", "C: AUTH PLAIN !!!", "S: 501 5.5.2 not base64 *", "C: AUTH PLAIN", "S: 334 ",
+	    "C: *", "S: 501 5.7.0 *", "C: AUTH PLAIN", "S: 334 ", "C: a b", "S: 501 5.5.2 not base64 *", "C: NOOP", "S: 250 *", "C: AUTH PLAIN AHUxAHdyb25n", "S: 535 5.7.8 *", "C: AUTH PLAIN =",
 	    "S: 535 5.7.8 *", "C: AUTH PLAIN AHUxAHdyb25n", "S: 535 5.7.8 *", "S: 421 4.7.0 *", "E:") },
 	{ "LMTP", SMTP_ON_LMTP, false, false, 1, LINES("S: 220 mx.office.test LMTP*", "C: EHLO c", "S: 500 *", "C: LHLO c", "S: 250-*", "S: 250-ENH*", "S: 250-PIPE*", "S: 250-8BIT*", "S: 250-SIZE*",
 	    "S: 250-DSN", "S: 250-SMTPUTF8", "S: 250-CHUNKING", "S: 250-STARTTLS", "S: 250 HELP", MAIL, RCPT, "C: RCPT TO:<u2@office.test>", "S: 250 *", DATA, "C: .", "S: 250 2.0.0 Ok*", "S: 250 2.0.0 Ok*") },
-	{ "BDAT", SMTP_ON_25, false, false, 1, LINES(HI, "C: BDAT 5", "R: QUIT\r", "S: 503 5.5.1 MAIL first", MAIL, "C: BDAT 3", "R: abc", "S: 503 5.5.1 Need RCPT*", RCPT, "C: BDAT 12", "R: Subject: x\r\n",
+	{ "BDAT", SMTP_ON_25, false, false, 1, LINES(HI, "C: BDAT 5", "R: QUIT\r", "S: 503 5.5.1 MAIL first *", MAIL, "C: BDAT 3", "R: abc", "S: 503 5.5.1 Need RCPT*", RCPT, "C: BDAT 12", "R: Subject: x\r\n",
 	    "S: 250 2.0.0 12 octets so far", "C: DATA", "S: 503 *", "C: MAIL FROM:<a@x>", "S: 503 *") },
 	{ "BDAT whole", SMTP_ON_25, false, false, 1, LINES(HI, MAIL, RCPT, "R: BDAT 12\r\nSubject: x\r\nBDAT 9 LAST\r\n\r\n.\r\ntext", "S: 250 2.0.0 12 *", "S: 250 2.0.0 Ok*", MAIL) },
 	{ "BDAT 0 LAST", SMTP_ON_25, false, false, 1, LINES(HI, MAIL, RCPT, "C: BDAT 4", "R: a: b", "S: 250 *", "C: BDAT 0 LAST", "S: 250 2.0.0 Ok*") },
-	{ "BDAT sizes", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT -1", "S: 501 5.5.4 chunk size not understood", "E:") },
-	{ "BDAT 2^64", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT 18446744073709551616", "S: 501 5.5.4 chunk size not understood", "E:") },
+	{ "BDAT sizes", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT -1", "S: 501 5.5.4 chunk size not understood *", "E:") },
+	{ "BDAT 2^64", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT 18446744073709551616", "S: 501 5.5.4 chunk size not understood *", "E:") },
 	{ "BDAT 2^31", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT 2147483648", "S: 552 5.3.4 *", "E:") },
 	{ "BDAT bare LF", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT 8 LAST", "R: a\r\n.\nb\r\n", "S: 550 5.5.2 bare LF in line 2 of the message*", "E:") },
 	{ "BDAT bare CR at the seam", SMTP_ON_25, false, false, 0, LINES(HI, MAIL, RCPT, "C: BDAT 2", "R: a\r", "S: 250 *", "C: BDAT 1 LAST", "R: b", "S: 550 5.5.2 bare CR*", "E:") },
 	{ "BDAT CRLF over the seam", SMTP_ON_25, false, false, 1, LINES(HI, MAIL, RCPT, "C: BDAT 2", "R: a\r", "S: 250 *", "C: BDAT 1 LAST", "R: \n", "S: 250 2.0.0 Ok*") },
-	{ "smuggling", SMTP_ON_25, false, true, 0, LINES(HI, MAIL, RCPT, DATA, "R: a\r\n.\nMAIL FROM:<b@x>\r\n.\r\n", "S: 550 5.5.2 bare LF in line 2 of the message: lines must end in CRLF", "E:") },
+	{ "smuggling", SMTP_ON_25, false, true, 0, LINES(HI, MAIL, RCPT, DATA, "R: a\r\n.\nMAIL FROM:<b@x>\r\n.\r\n", "S: 550 5.5.2 bare LF in line 2 of the message: lines must end in CRLF *", "E:") },
 	{ "smuggling with CR", SMTP_ON_25, false, true, 0, LINES(HI, MAIL, RCPT, DATA, "R: a\r.\r\nb\r\n.\r\n", "S: 550 5.5.2 bare CR in line 1*", "E:") },
 	{ "HELP", SMTP_ON_LMTP, false, false, 0, LINES("S: 220 *", "C: HELP", "S: 214-2.0.0 LHLO*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*", "S: 214-*",
 	    "S: 214-*", "S: 214-*", "S: 214 2.0.0 *") },
@@ -444,12 +444,12 @@ static void test_endless_line(void **state)
 	for (unsigned i = 0; i < 25000 && !p.closed; i++)
 		feed(&p, slice_mem(junk, sizeof(junk)));
 	assert_true(p.closed);
-	assert_true(slice_starts(buf_view(&p.out), SLICE("500 5.5.2 line longer than 2048 bytes\r\n421 ")));
+	assert_true(slice_starts(buf_view(&p.out), SLICE("500 5.5.2 line longer than 2048 bytes [PH-P02]\r\n421 ")));
 	end(&p);
 	run(&env, LINES("S: 220 *"), false, &p);
 	feed(&p, slice_mem(junk, sizeof(junk)));
 	feed(&p, SLICE("yyy\r\nNOOP\r\n"));
-	assert_string_equal(buf_str(&p.out), "500 5.5.2 line longer than 2048 bytes\r\n250 2.0.0 OK\r\n");
+	assert_string_equal(buf_str(&p.out), "500 5.5.2 line longer than 2048 bytes [PH-P02]\r\n250 2.0.0 OK\r\n");
 	end(&p);
 	conf_free(&s);
 }
