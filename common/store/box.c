@@ -291,6 +291,7 @@ static int load(struct mbox *m, bool make, struct err *e)
 int mbox_open_disk(struct mbox **m_out, struct box *b, const struct buf *name, const struct buf *disk, bool make, struct err *e)
 {
 	struct mbox *m = mbox_new(b, name, disk);
+	struct err ignored;
 
 	if (load(m, make, e) != 0) {
 		mbox_free(m);
@@ -298,7 +299,10 @@ int mbox_open_disk(struct mbox **m_out, struct box *b, const struct buf *name, c
 	}
 	m->next = b->folders;
 	b->folders = m;
-	quota_set(m);                                                 /* what a killed process could not */
+	if (quota_is_behind(m) && mbox_begin(m, &ignored) == 0) {     /* what a killed process could not */
+		quota_set(m);
+		mbox_end(m);
+	}
 	*m_out = m;
 	return 0;
 }
@@ -457,6 +461,7 @@ int box_open(struct box **b_out, const char *dir, bool create, const struct box_
 	b->special = mem_str(opt->special_folders == NULL ? "" : opt->special_folders);
 	b->quota_storage = opt->quota_storage;
 	b->quota_messages = opt->quota_messages;
+	b->knows_limits = !opt->limits_unknown;
 	b->boot = mbox_boot_now();
 	b->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (b->dirfd < 0)

@@ -49,6 +49,7 @@ struct box {
 	char *hostname;
 	char *special;                                                /* "Drafts Sent ..." */
 	uint64_t quota_storage, quota_messages;
+	bool knows_limits;                                            /* quota_* are this user's; else what the file says counts */
 	bool making;                                                  /* a new box: one flush at the end instead of fifty */
 	bool dir_sync;                                                /* a file system where fsync of the file does not bring its name along */
 	bool dir_times;                                               /* one where a directory's time is right after a power cut: ext4, XFS */
@@ -207,7 +208,9 @@ void notify_send(struct box *b);
 int quota_prepare(struct box *b, struct err *e) WARN_UNUSED;          /* before a folder is locked for something that needs room */
 int quota_check(struct mbox *m, uint64_t octets, uint64_t messages, struct err *e) WARN_UNUSED;       /* under the folder's lock also locks the quota, until mbox_end() */
 void quota_release(struct box *b);
-void quota_set(struct mbox *m);                                       /* this folder's totals as they are now */
+void quota_touch(struct mbox *m);                                     /* locked; the log is about to grow */
+void quota_set(struct mbox *m);                                       /* locked; this folder's totals as they are now */
+bool quota_is_behind(struct mbox *m);                                 /* does not know this folder as it is: quota_set() it under the lock */
 void quota_drop(struct box *b, uint32_t uidvalidity);
 void quota_close(struct box *b);
 

@@ -23,6 +23,7 @@ struct box_options {
 	const char *special_folders;                                  /* made and subscribed at the first open: "Drafts Sent Junk Trash Archive" */
 	uint64_t quota_storage, quota_messages;                       /* 0: none */
 	const char *hostname;                                         /* for file names */
+	bool limits_unknown;                                          /* the quotas are not this user's: those set last by another process count */
 };
 
 /* dir is mail/DOMAIN/LOCALPART; made when missing, if create. */
@@ -42,6 +43,13 @@ int box_rename(struct box *b, struct slice from, struct slice to, struct err *e)
 int box_subscribe(struct box *b, struct slice name, bool on, struct err *e) WARN_UNUSED;
 int box_quota(struct box *b, uint64_t *octets_out, uint64_t *messages_out, struct err *e) WARN_UNUSED;
 int box_recount(struct box *b, struct err *e) WARN_UNUSED;            /* counts all folders again; box_quota does so by itself where it must */
+/* Other limits from now on, in every process that has the box open. 0: none. */
+void box_set_limits(struct box *b, uint64_t octets, uint64_t messages);
+void box_limits(struct box *b, uint64_t *octets_out, uint64_t *messages_out);
+/* Is there room for a message of so many octets (0: of any size)? never: it is larger than all the room there is. full_since: when the first message
+   was refused after the user last removed something, in seconds since 1970. */
+struct box_room { bool fits, never; int64_t full_since; };
+int box_room(struct box *b, uint64_t octets, struct box_room *out, struct err *e) WARN_UNUSED;
 
 struct folder_status { uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity; uint64_t highestmodseq, octets; };
 int box_status(struct box *b, struct slice name, struct folder_status *out, struct err *e) WARN_UNUSED;

@@ -401,10 +401,14 @@ static int commit(struct mbox *m, struct txn *t, const struct view *origin, stru
 	num_put_le64(t->b.p + 8, (uint64_t)m->stamp_new);
 	num_put_le64(t->b.p + 16, (uint64_t)m->stamp_cur);
 	num_put_le32(t->b.p + 24, m->racy);
-	if (slog_append(&m->log, buf_view(&t->b), e) != 0)
+	quota_touch(m);
+	if (slog_append(&m->log, buf_view(&t->b), e) != 0) {
+		quota_set(m);
 		return -1;
+	}
 	if (mbox_apply(m, buf_view(&t->b), origin) != 0)
 		return err_set(e, ERR_TEMP, 0, "mailbox log: our own record can't be applied");
+	quota_set(m);
 	if (m->dirty > 0 && m->dirty_since_ms == 0)
 		m->dirty_since_ms = clock_mono_ms();
 	return 0;
@@ -414,7 +418,6 @@ int mbox_commit(struct mbox *m, struct txn *t, const struct view *origin, struct
 {
 	if (commit(m, t, origin, e) != 0)
 		return -1;
-	quota_set(m);
 	notify_send(m->box);
 	return 0;
 }
