@@ -11,14 +11,15 @@
 #include "auth/auth_server.h"
 #include "auth/users.h"
 #include "base/num.h"
+#include "serve/accounts.h"
 #include "serve/boxdir.h"
 #include "store/verify.h"
 
 struct job {
 	const struct command_env *env;
 	const char *user;                                             /* NULL: all */
-	bool repair;
-	int (*each)(struct job *j, struct slice user, struct box *b, struct err *e);
+	bool repair, recount;
+	int (*each)(struct job *j, struct slice user, struct box *b, struct err *e);   /* b NULL: an account that has no mailbox yet */
 	struct users *users;
 	struct arena *a;                                              /* of one user */
 	unsigned faults, failed;
@@ -27,15 +28,18 @@ struct job {
 static struct box_options options_of(struct job *j, struct slice user)
 {
 	const struct settings *s = j->env->s;
-	struct box_options opt = { s->special_folders, s->quota_storage, s->quota_messages, s->myhostname };
-	struct user u;
-	struct err ignored;
+	struct box_options opt = { .special_folders = s->special_folders, .hostname = s->myhostname, .limits_unknown = j->users == NULL };
 
-	if (j->users != NULL && users_get(j->users, user, j->a, &u, &ignored) == 1) {
-		opt.quota_storage = u.quota_storage != 0 ? u.quota_storage : opt.quota_storage;
-		opt.quota_messages = u.quota_messages != 0 ? u.quota_messages : opt.quota_messages;
-	}
+	accounts_limits_of(s, j->users, user, &opt.quota_storage, &opt.quota_messages);
 	return opt;
+}
+
+static bool is_unused(struct job *j, struct slice user, const struct err *e)
+{
+	struct err ignored;
+	struct user u;
+
+	return e->kind == ERR_NOTFOUND && j->users != NULL && users_get(j->users, user, j->a, &u, &ignored) == 1;
 }
 
 static void one_user(struct job *j, struct slice user)
@@ -48,7 +52,7 @@ static void one_user(struct job *j, struct slice user)
 	buf_init(&dir, 4096);
 	if (boxdir_of(j->env->s, user, &dir) != 0)
 		(void)err_set(&e, ERR_SYNTAX, 0, "not a user name");
-	else if (box_open(&b, buf_str(&dir), false, &opt, &e) == 0 && j->each(j, user, b, &e) == 0)
+	else if ((box_open(&b, buf_str(&dir), false, &opt, &e) == 0 || is_unused(j, user, &e)) && j->each(j, user, b, &e) == 0)
 		e.kind = ERR_NONE;
 	if (e.kind != ERR_NONE) {
 		(void)command_fail(EX_TEMPFAIL, "%.*s: %s", SLICE_FMT(user), e.text);
@@ -125,6 +129,8 @@ static int read_options(struct job *j)
 
 		if (strcmp(arg, "--repair") == 0 && j->repair == false)
 			j->repair = true;
+		else if (strcmp(arg, "--recount") == 0)
+			j->recount = true;
 		else if (arg[0] == '-' || j->user != NULL)
 			return command_fail(EX_USAGE, "unexpected argument '%s'", arg);
 		else
@@ -148,9 +154,9 @@ static int verify_user(struct job *j, struct slice user, struct box *b, struct e
 {
 	struct printing p = { user };
 	struct verify_report to = { print_line, &p };
-	unsigned faults;
+	unsigned faults = 0;
 
-	if (box_verify(b, j->repair, &to, &faults, e) != 0)
+	if (b != NULL && box_verify(b, j->repair, &to, &faults, e) != 0)
 		return -1;
 	j->faults += faults;
 	printf("%.*s: %s\n", SLICE_FMT(user), faults == 0 ? "fine" : j->repair ? "mended" : "not as it should be; --repair mends it");
@@ -162,6 +168,8 @@ static int run_verify(const struct command_env *env)
 	struct job j = { .env = env, .each = verify_user };
 	int rc = read_options(&j);
 
+	if (rc == 0 && j.recount)
+		rc = command_fail(EX_USAGE, "unexpected argument '--recount'");
 	return rc != 0 ? rc : run_job(&j);
 }
 
@@ -183,10 +191,10 @@ static void put_use(struct buf *out, const char *what, uint64_t used, uint64_t l
 static int quota_user(struct job *j, struct slice user, struct box *b, struct err *e)
 {
 	struct box_options opt = options_of(j, user);
-	uint64_t octets, messages;
+	uint64_t octets = 0, messages = 0;
 	struct buf line;
 
-	if (box_quota(b, &octets, &messages, e) != 0)
+	if (b != NULL && ((j->recount && box_recount(b, e) != 0) || box_quota(b, &octets, &messages, e) != 0))
 		return -1;
 	buf_init(&line, BUF_UNBOUNDED);
 	buf_put(&line, user);
@@ -211,8 +219,9 @@ static const struct command rows[] = {
 	{ "verify", run_verify, "[--repair] [USER]",
 	    "Checks the mailboxes of USER, or of all users, against their directories: every message has its file, every file its message, sizes and sums agree. "
 	    "Says what differs; with --repair, what differs is built anew from the files, which keep their UIDs. Safe while the daemons run.", true },
-	{ "quota", run_quota, "[USER]",
-	    "Prints what USER, or every user, has stored, and the limits.", true },
+	{ "quota", run_quota, "[--recount] [USER]",
+	    "Prints what USER, or every user, has stored, and the limits. The sums are kept with each change and are right; --recount adds them up again from the folders, "
+	    "safe while the daemons run.", true },
 };
 
 const struct command_table cmd_store_table = { "Mailboxes", rows, sizeof(rows) / sizeof(rows[0]) };

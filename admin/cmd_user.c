@@ -18,10 +18,12 @@
 #include "conf/conf.h"
 #include "drac/drac_call.h"
 #include "serve/accounts.h"
+#include "serve/boxdir.h"
+#include "store/mbox.h"
 
 struct options {
-	bool password_stdin, has_quota;
-	uint64_t quota_storage;
+	bool password_stdin, has_quota, has_messages;
+	uint64_t quota_storage, quota_messages;
 	const char *name;
 };
 
@@ -56,6 +58,18 @@ static int canonical(const struct settings *s, const char *name, struct arena *a
 	return command_fail(EX_USAGE, "'%s' is not a user name: write local@domain, or local for %s", name, default_domain(s, a));
 }
 
+/* "none": no limit; "default": what the settings say. */
+static int read_limit(const char *option, const char *text, bool is_size, uint64_t *out)
+{
+	if (strcmp(text, "none") == 0)
+		*out = USER_QUOTA_NONE;
+	else if (strcmp(text, "default") == 0)
+		*out = 0;
+	else if ((is_size ? num_size(slice_of(text), out) : num_u64(slice_of(text), UINT32_MAX, out)) != 0)
+		return command_fail(EX_USAGE, "%s takes %s, none or default, not '%s'", option, is_size ? "a size such as 500M or 2G" : "a number", text);
+	return 0;
+}
+
 static int read_options(const struct command_env *env, struct options *o)
 {
 	*o = (struct options){ .name = NULL };
@@ -64,9 +78,13 @@ static int read_options(const struct command_env *env, struct options *o)
 		if (strcmp(arg, "--password-stdin") == 0)
 			o->password_stdin = true;
 		else if (strcmp(arg, "--quota") == 0 && i + 1 < env->argc) {
-			if (num_size(slice_of(env->argv[++i]), &o->quota_storage) != 0)
-				return command_fail(EX_USAGE, "--quota takes a size such as 500M or 2G, not '%s'", env->argv[i]);
 			o->has_quota = true;
+			if (read_limit(arg, env->argv[++i], true, &o->quota_storage) != 0)
+				return EX_USAGE;
+		} else if (strcmp(arg, "--quota-messages") == 0 && i + 1 < env->argc) {
+			o->has_messages = true;
+			if (read_limit(arg, env->argv[++i], false, &o->quota_messages) != 0)
+				return EX_USAGE;
 		} else if (arg[0] == '-' || o->name != NULL)
 			return command_fail(EX_USAGE, "unexpected argument '%s'", arg);
 		else
@@ -136,6 +154,14 @@ static void end_grants(const struct settings *s, struct slice name)
 		printf("%u DRAC entries of %.*s ended\n", n, SLICE_FMT(name));
 }
 
+static void take_limits(struct user *u, const struct options *o)
+{
+	if (o->has_quota)
+		u->quota_storage = o->quota_storage;
+	if (o->has_messages)
+		u->quota_messages = o->quota_messages;
+}
+
 /* Hashes before the lock is taken: it is slow, and two commands may run at once. */
 static int change(const struct command_env *env, const struct options *o, bool must_be_new, struct arena *a)
 {
@@ -164,8 +190,7 @@ static int change(const struct command_env *env, const struct options *o, bool m
 		u.quota_messages = old.quota_messages;
 		u.flags = old.flags;
 	}
-	if (o->has_quota)
-		u.quota_storage = o->quota_storage;
+	take_limits(&u, o);
 	if (rc >= 0 && users_edit_put(x, &u, &e) == 0 && users_edit_commit(&x, &e) == 0) {
 		if (!must_be_new)
 			end_grants(env->s, u.name);
@@ -197,6 +222,59 @@ static int run_passwd(const struct command_env *env)
 	return run_change(env, false);
 }
 
+/* Sessions that are open hear of it by the file that they share. A mailbox that is not there yet has nothing to hear. */
+static void tell_box(const struct settings *s, const struct user *u)
+{
+	struct box_options opt = { .special_folders = s->special_folders, .hostname = s->myhostname };
+	struct err ignored;
+	struct box *b = NULL;
+	struct buf dir;
+
+	accounts_limits(s, u, &opt.quota_storage, &opt.quota_messages);
+	buf_init(&dir, 4096);
+	if (boxdir_of(s, u->name, &dir) == 0 && box_open(&b, buf_str(&dir), false, &opt, &ignored) == 0) {
+		box_set_limits(b, opt.quota_storage, opt.quota_messages);
+		box_close(&b);
+	}
+	buf_done(&dir);
+}
+
+static int set(const struct command_env *env, const struct options *o, struct arena *a)
+{
+	struct user u = { .name = SLICE_NONE };
+	struct users_edit *x = NULL;
+	struct err e = ERR_INIT;
+	struct slice name;
+	int rc = canonical(env->s, o->name, a, &name);
+
+	if (rc != 0)
+		return rc;
+	if (accounts_become_owner(env->s, &e) != 0 || users_edit_begin(&x, env->s->users_db, env->s->accounts_db, &e) != 0)
+		return fail_err(&e);
+	rc = users_edit_get(x, name, a, &u, &e);
+	take_limits(&u, o);
+	if (rc == 1 && users_edit_put(x, &u, &e) == 0 && users_edit_commit(&x, &e) == 0) {
+		tell_box(env->s, &u);
+		return EX_OK;
+	}
+	users_edit_drop(&x);
+	return rc == 0 ? command_fail(EX_NOUSER, "there is no user %.*s; `posthouse user add` makes one", SLICE_FMT(name)) : fail_err(&e);
+}
+
+static int run_set(const struct command_env *env)
+{
+	struct options o;
+	struct arena *a = arena_new_secret(0);
+	int rc = read_options(env, &o);
+
+	if (rc == 0 && (o.password_stdin || (!o.has_quota && !o.has_messages)))
+		rc = command_fail(EX_USAGE, o.password_stdin ? "`posthouse user passwd` changes the password" : "give --quota, --quota-messages or both");
+	if (rc == 0)
+		rc = set(env, &o, a);
+	arena_free(&a);
+	return rc;
+}
+
 static int run_del(const struct command_env *env)
 {
 	struct options o;
@@ -222,10 +300,16 @@ static int print_user(void *ctx, const struct user *u)
 	(void)ctx;
 	buf_init(&b, BUF_UNBOUNDED);
 	buf_put(&b, u->name);
-	if (u->quota_storage != 0) {
+	if (u->quota_storage == USER_QUOTA_NONE) {
+		buf_puts(&b, " quota=none");
+	} else if (u->quota_storage != 0) {
 		buf_puts(&b, " quota=");
 		num_put_size(&b, u->quota_storage);
 	}
+	if (u->quota_messages == USER_QUOTA_NONE)
+		buf_puts(&b, " quota-messages=none");
+	else if (u->quota_messages != 0)
+		buf_putf(&b, " quota-messages=%llu", (unsigned long long)u->quota_messages);
 	if (u->flags & USER_DISABLED)
 		buf_puts(&b, " disabled");
 	if (u->flags & USER_NO_RELAY)
@@ -317,6 +401,8 @@ static int run_import(const struct command_env *env)
 static const struct command rows[] = {
 	{ "user add", run_add, "[--quota SIZE] [--password-stdin] NAME",
 	    "Makes an account. The password is asked for twice on the terminal, or is the first line of standard input.", true },
+	{ "user set", run_set, "[--quota SIZE] [--quota-messages NUMBER] NAME",
+	    "Changes how much mail an account may keep, at once and for open sessions too. none is no limit, default what quota_storage and quota_messages say.", true },
 	{ "user passwd", run_passwd, "[--quota SIZE] [--password-stdin] NAME",
 	    "Changes the password of an account, and its quota if that is given. DRAC grants of the user end.", true },
 	{ "user del", run_del, "NAME", "Removes an account. Its mailboxes stay on disk.", true },

@@ -13,6 +13,7 @@
 #include "auth/auth_server.h"
 #include "auth/users.h"
 #include "base/file.h"
+#include "serve/accounts.h"
 #include "serve/boxdir.h"
 
 int import_who_init(struct import_who *w, const char *mail_directory, struct err *e)
@@ -60,13 +61,9 @@ static int check_user(struct import_box *x, struct slice user, struct box_option
 	struct users *users = NULL;
 	struct err ignored;
 	struct user u;
-	bool known = false;
+	bool known = users_open(&users, x->s->users_db, &ignored) == 0 && users_get(users, user, x->a, &u, &ignored) == 1;
 
-	if (users_open(&users, x->s->users_db, &ignored) == 0 && users_get(users, user, x->a, &u, &ignored) == 1) {
-		known = true;
-		opt->quota_storage = u.quota_storage != 0 ? u.quota_storage : opt->quota_storage;
-		opt->quota_messages = u.quota_messages != 0 ? u.quota_messages : opt->quota_messages;
-	}
+	accounts_limits(x->s, known ? &u : NULL, &opt->quota_storage, &opt->quota_messages);
 	users_close(&users);
 	if (known || access(buf_str(&x->dir), F_OK) == 0)
 		return EX_OK;
@@ -75,7 +72,7 @@ static int check_user(struct import_box *x, struct slice user, struct box_option
 
 int import_box_open(struct import_box *x, const struct settings *s, const char *name, bool create)
 {
-	struct box_options opt = { s->special_folders, s->quota_storage, s->quota_messages, s->myhostname };
+	struct box_options opt = { .special_folders = s->special_folders, .hostname = s->myhostname };
 	struct err e = ERR_INIT;
 	struct slice user;
 	int rc;

@@ -1,5 +1,5 @@
 /*
- * imapd/cmd_folder.c - mailboxes as things: CREATE to UNSUBSCRIBE, STATUS, NAMESPACE, quota (RFC 3501 6.3, 6154, 8438, 7889, 2342, 2087).
+ * imapd/cmd_folder.c - mailboxes as things: CREATE to UNSUBSCRIBE, STATUS, NAMESPACE, quota (RFC 3501 6.3, 6154, 8438, 7889, 2342, 9208).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -117,10 +117,12 @@ void imap_cmd_unsubscribe(struct imap *s, struct imap_text *t, struct buf *out)
 
 /* ---- STATUS ---- */
 
-enum { ST_MESSAGES = 1, ST_RECENT = 2, ST_UIDNEXT = 4, ST_UIDVALIDITY = 8, ST_UNSEEN = 16, ST_DELETED = 32, ST_SIZE = 64, ST_MODSEQ = 128, ST_APPENDLIMIT = 256 };
+enum { ST_MESSAGES = 1, ST_RECENT = 2, ST_UIDNEXT = 4, ST_UIDVALIDITY = 8, ST_UNSEEN = 16, ST_DELETED = 32, ST_SIZE = 64, ST_MODSEQ = 128, ST_APPENDLIMIT = 256,
+       ST_DELETED_STORAGE = 512 };
 
 static const struct { const char *word; unsigned bit; } status_items[] = {
 	{ "MESSAGES", ST_MESSAGES }, { "RECENT", ST_RECENT }, { "UIDNEXT", ST_UIDNEXT }, { "UIDVALIDITY", ST_UIDVALIDITY }, { "UNSEEN", ST_UNSEEN },
+	{ "DELETED-STORAGE", ST_DELETED_STORAGE },
 	{ "DELETED", ST_DELETED }, { "SIZE", ST_SIZE }, { "HIGHESTMODSEQ", ST_MODSEQ }, { "APPENDLIMIT", ST_APPENDLIMIT },
 };
 
@@ -139,7 +141,7 @@ int imap_status_items(struct imap_text *t, unsigned *items_out)
 			if (imap_word(t, status_items[i].word))
 				bit = status_items[i].bit;
 		if (bit == 0) {
-			t->why = "the items of STATUS are MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ APPENDLIMIT";
+			t->why = "the items of STATUS are MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED DELETED-STORAGE SIZE HIGHESTMODSEQ APPENDLIMIT";
 			return -1;
 		}
 		items |= bit;
@@ -157,6 +159,7 @@ static uint64_t status_value(const struct imap *s, const struct folder_status *s
 	case ST_UIDVALIDITY: return st->uidvalidity;
 	case ST_UNSEEN: return st->unseen;
 	case ST_DELETED: return st->deleted;
+	case ST_DELETED_STORAGE: return st->deleted_octets;
 	case ST_SIZE: return st->octets;
 	case ST_MODSEQ: return st->highestmodseq;
 	default: return s->env->s->message_size_limit;
@@ -211,21 +214,29 @@ void imap_cmd_namespace(struct imap *s, struct imap_text *t, struct buf *out)
 	tell(s, out, 0, NULL, "one namespace");
 }
 
-/* RFC 2087: STORAGE counts units of 1024 octets. */
+/* RFC 9208: STORAGE counts units of 1024 octets; what has no limit is not listed, and without any there is no quota root. */
 static int put_quota(struct imap *s, struct buf *out, struct err *e)
 {
-	uint64_t octets, messages, limit = s->env->s->quota_storage;
-	uint32_t limit_messages = s->env->s->quota_messages;
+	uint64_t octets, messages, limit, limit_messages;
 
 	if (box_quota(s->env->box, &octets, &messages, e) != 0)
 		return -1;
+	box_limits(s->env->box, &limit, &limit_messages);
 	buf_puts(out, "* QUOTA \"\" (");
 	if (limit > 0)
 		buf_putf(out, "STORAGE %" PRIu64 " %" PRIu64, (octets + 1023) / 1024, limit / 1024);
 	if (limit_messages > 0)
-		buf_putf(out, "%sMESSAGE %" PRIu64 " %" PRIu32, limit > 0 ? " " : "", messages, limit_messages);
+		buf_putf(out, "%sMESSAGE %" PRIu64 " %" PRIu64, limit > 0 ? " " : "", messages, limit_messages);
 	buf_puts(out, ")\r\n");
 	return 0;
+}
+
+static bool has_quota(struct imap *s)
+{
+	uint64_t octets, messages;
+
+	box_limits(s->env->box, &octets, &messages);
+	return octets > 0 || messages > 0;
 }
 
 void imap_cmd_getquota(struct imap *s, struct imap_text *t, struct buf *out)
@@ -239,8 +250,8 @@ void imap_cmd_getquota(struct imap *s, struct imap_text *t, struct buf *out)
 	}
 	if (!imap_at_end_or_bad(s, t, out))
 		return;
-	if (root.n > 0) {
-		imap_no(s, out, "[NONEXISTENT] there is one quota root, \"\"");
+	if (root.n > 0 || !has_quota(s)) {
+		imap_no(s, out, "[NONEXISTENT] %s", root.n > 0 ? "there is one quota root, \"\"" : "this user has no limit, and so no quota root");
 		return;
 	}
 	tell(s, out, put_quota(s, out, &e), &e, "that is the quota");
@@ -255,6 +266,6 @@ void imap_cmd_getquotaroot(struct imap *s, struct imap_text *t, struct buf *out)
 		return;
 	buf_puts(out, "* QUOTAROOT ");
 	imap_put_mailbox(name, out);
-	buf_puts(out, " \"\"\r\n");
-	tell(s, out, put_quota(s, out, &e), &e, "that is the quota");
+	buf_puts(out, has_quota(s) ? " \"\"\r\n" : "\r\n");
+	tell(s, out, has_quota(s) ? put_quota(s, out, &e) : 0, &e, "that is the quota");
 }

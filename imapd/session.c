@@ -110,7 +110,7 @@ static const struct imap_row {
 	{ "STATUS",        imap_cmd_status,       0 },                                     /* 3501 6.3.10, 8438, 7889 */
 	{ "APPEND",        NULL,                  0 },                                     /* 3501 6.3.11, 3502: append.c, by its literal */
 	{ "IDLE",          imap_cmd_idle,         NO_ARGS },                               /* 2177 */
-	{ "GETQUOTA",      imap_cmd_getquota,     0 },                                     /* 2087 */
+	{ "GETQUOTA",      imap_cmd_getquota,     0 },                                     /* 9208 */
 	{ "GETQUOTAROOT",  imap_cmd_getquotaroot, 0 },
 	{ "CHECK",         imap_cmd_check,        NO_ARGS | SELECTED },                    /* 3501 6.4.1 */
 	{ "CLOSE",         imap_cmd_close,        NO_ARGS | SELECTED },                    /* 3501 6.4.2 */

@@ -5,6 +5,7 @@
  *	auth                passwords; asks dracd
  *	queue (one)         where each message goes, when, and what becomes of it
  *	deliver             into mailboxes
+ *	room (one)          tells the fronts whose mailbox is full
  *	client (one)        to other servers
  */
 #include "smtpd/smtpd.h"
@@ -12,6 +13,7 @@
 #include "auth/auth.h"
 #include "client/client.h"
 #include "deliver/deliver.h"
+#include "deliver/room.h"
 #include "queue/queue.h"
 #include "serve/accounts.h"
 #include "server/front.h"
@@ -35,11 +37,12 @@ static unsigned delivers(const struct settings *s)
 }
 
 static const struct proc_row rows[] = {
-	{ .role = "front",   .log_name = "smtpd",   .count = smtpd_front_count, .listens = true, .talks_to = "auth queue", .run = smtpd_front_run },
+	{ .role = "front",   .log_name = "smtpd",   .count = smtpd_front_count, .listens = true, .talks_to = "auth queue room", .run = smtpd_front_run },
 	{ .role = "auth",    .log_name = "auth",    .count = auths,             .talks_to = "pam",            .run = auth_proc_run },
 	{ .role = "pam",     .log_name = "pam",     .count = auth_pam_count, .user = PROC_AS_ROOT,            .run = auth_pam_run },
 	{ .role = "queue",   .log_name = "queue",   .count = one,               .talks_to = "deliver client", .run = smtpd_queue_run },
 	{ .role = "deliver", .log_name = "deliver", .count = delivers,          .talks_to = "",               .run = smtpd_deliver_run },
+	{ .role = "room",    .log_name = "room",    .count = one,               .talks_to = "",               .run = smtpd_room_run },
 	{ .role = "client",  .log_name = "client",  .count = one,               .talks_to = "",               .run = smtpd_client_run },
 };
 

@@ -17,12 +17,13 @@
 struct users;                                                         /* the open table */
 
 enum { USER_DISABLED = 1, USER_NO_RELAY = 2 };
+#define USER_QUOTA_NONE UINT64_MAX
 
 struct user {
 	struct slice name;                                            /* local@domain */
 	struct slice hash;                                            /* crypt(3) text, yescrypt */
 	struct slice scram;                                           /* SCRAM-SHA-256 verifier: "iterations:salt:StoredKey:ServerKey", base64 */
-	uint64_t quota_storage, quota_messages;                       /* 0: the setting's default */
+	uint64_t quota_storage, quota_messages;                       /* 0: the setting's default; USER_QUOTA_NONE: no limit */
 	unsigned flags;
 };
 

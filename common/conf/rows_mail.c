@@ -16,6 +16,9 @@ static const struct conf_param rows[] = {
 	    "How much mail a user may keep, where the account does not say otherwise. 0 for any amount."),
 	CONF_NUMBER(quota_messages, "0", "0", NULL,
 	    "How many messages a user may keep, where the account does not say otherwise. 0 for any number."),
+	CONF_SECS(over_quota_grace, "1d", "0", "30d",
+	    "How long mail for a full mailbox is put off (452 4.2.2 to other servers, which try again) before it is refused (552 5.2.2) and the sender hears of it. "
+	    "It begins anew when the user removes something. 0 refuses at once."),
 	CONF_LIST(special_folders, "Drafts Sent Junk Trash Archive",
 	    "Folders that every user has from the first login, marked for their use (RFC 6154)."),
 	CONF_STRING(pop3_uidl_format, "%08Xu%08Xv",

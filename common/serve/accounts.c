@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "auth/users.h"
 #include "base/file.h"
 #include "serve/sandbox.h"
 #include "serve/start.h"
@@ -82,4 +81,25 @@ int accounts_mend(const struct settings *s, struct err *e)
 	if ((must_become(s) ? mend_in_child(s, &own) : mend(s, &own)) != 0)
 		return err_set(e, own.kind, 0, "accounts_db: %s", own.text);
 	return 0;
+}
+
+static uint64_t limit_of(uint64_t own, uint64_t usual)
+{
+	return own == USER_QUOTA_NONE ? 0 : own != 0 ? own : usual;
+}
+
+void accounts_limits(const struct settings *s, const struct user *u, uint64_t *octets_out, uint64_t *messages_out)
+{
+	*octets_out = limit_of(u == NULL ? 0 : u->quota_storage, s->quota_storage);
+	*messages_out = limit_of(u == NULL ? 0 : u->quota_messages, s->quota_messages);
+}
+
+void accounts_limits_of(const struct settings *s, struct users *users, struct slice name, uint64_t *octets_out, uint64_t *messages_out)
+{
+	struct arena *a = arena_new(0);
+	struct err ignored;
+	struct user u;
+
+	accounts_limits(s, users != NULL && users_get(users, name, a, &u, &ignored) == 1 ? &u : NULL, octets_out, messages_out);
+	arena_free(&a);
 }

@@ -4,6 +4,7 @@
 #ifndef SERVE_ACCOUNTS_H
 #define SERVE_ACCOUNTS_H
 
+#include "auth/users.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "conf/settings.h"
@@ -19,5 +20,9 @@ int accounts_mend(const struct settings *s, struct err *e) WARN_UNUSED;
 
 /* For a command that changes accounts: makes the directories, then stays mail_owner for good, so that no file becomes root's. */
 int accounts_become_owner(const struct settings *s, struct err *e) WARN_UNUSED;
+
+/* How much mail a user may keep; 0: any amount. Of the account where it says so, else of the settings. u NULL, users NULL, no such account: the settings. */
+void accounts_limits(const struct settings *s, const struct user *u, uint64_t *octets_out, uint64_t *messages_out);
+void accounts_limits_of(const struct settings *s, struct users *users, struct slice name, uint64_t *octets_out, uint64_t *messages_out);
 
 #endif

@@ -480,8 +480,10 @@ static void on_start(struct sess *ss, struct msg *m)
 	loop_timer_stop(ss->l, &ss->linger);
 	if (ss->env.box == NULL)
 		refuse(ss, &card, fd);
-	else
+	else {
+		box_set_limits(ss->env.box, card.quota_octets, card.quota_messages);
 		start(ss, &card, fd);
+	}
 }
 
 /* A last look: what changed while the last connection was being parked wakes them up. */
@@ -533,8 +535,7 @@ static const struct chan_ops spawner_ops = { .on_msg = on_msg, .on_close = on_sp
 
 static void open_box(struct sess *ss)
 {
-	struct box_options opt = { .special_folders = ss->s->special_folders, .quota_storage = ss->s->quota_storage,
-		.quota_messages = ss->s->quota_messages, .hostname = ss->s->myhostname };
+	struct box_options opt = { .special_folders = ss->s->special_folders, .hostname = ss->s->myhostname, .limits_unknown = true };
 
 	ss->notify_fd = -1;
 	if (box_open(&ss->env.box, ss->box_dir, true, &opt, &ss->box_err) < 0) {

@@ -34,6 +34,8 @@ void session_msg_card(struct chan *c, enum session_msg type, const struct sessio
 	msg_put_u32(&m, card->idle_left_s);
 	msg_put_u32(&m, card->parked_others);
 	msg_put_u32(&m, card->linger_ms);
+	msg_put_u64(&m, card->quota_octets);
+	msg_put_u64(&m, card->quota_messages);
 	msg_put_u32(&m, (card->tls ? CARD_TLS : 0u) | (card->parked ? CARD_PARKED : 0u));
 	put_addr(&m, &card->peer);
 	msg_put_slice(&m, card->user);
@@ -56,6 +58,8 @@ int session_msg_read_card(struct msg *m, struct session_card *out)
 	card.idle_left_s = msg_get_u32(m);
 	card.parked_others = msg_get_u32(m);
 	card.linger_ms = msg_get_u32(m);
+	card.quota_octets = msg_get_u64(m);
+	card.quota_messages = msg_get_u64(m);
 	bits = msg_get_u32(m);
 	card.tls = (bits & CARD_TLS) != 0;
 	card.parked = (bits & CARD_PARKED) != 0;

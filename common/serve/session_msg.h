@@ -36,6 +36,7 @@ struct session_card {                                                 /* slices 
 	uint32_t idle_left_s;                                         /* PARKED: until autologout */
 	uint32_t parked_others;                                       /* START to the session: how many of this user are parked */
 	uint32_t linger_ms;                                           /* START to the session: stay that long after the last connection */
+	uint64_t quota_octets, quota_messages;                        /* START to the session: what the account may keep; 0: any amount */
 	bool tls, parked;
 	struct net_addr peer;
 	struct slice user, session_id, method, state, left;

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/chan.h"
+#include "serve/accounts.h"
 #include "serve/boxdir.h"
 #include "serve/gate.h"
 #include "serve/login.h"
@@ -42,6 +43,7 @@ struct spawner {
 	struct hmap *users;                                           /* name -> suser */
 	struct hmap *parked;                                          /* of serve/parked.h */
 	struct gate *gate;
+	struct users *accounts;                                       /* for quotas; NULL: could not be opened, the settings count */
 	struct list_node fronts, workers;
 	unsigned n_workers;
 	uint32_t last_front;
@@ -431,6 +433,7 @@ static void pass(void *ctx, void *front, struct session_card *card, int fd)
 	u->worker->starts++;
 	card->parked_others = u->n_parked;
 	card->linger_ms = sp->retiring || sp->n_workers > LINGER_PROCESSES ? 0 : LINGER_MS;
+	accounts_limits_of(sp->s, sp->accounts, u->name, &card->quota_octets, &card->quota_messages);
 	session_msg_card(u->worker->c, SMSG_START, card, fd);
 }
 
@@ -584,19 +587,22 @@ static void on_retire(void *ctx)
 
 static void confine(struct spawner *sp)
 {
-	static const char *const read_paths[] = { "/usr/lib", NULL };
+	struct arena *a = arena_new(0);
+	const char *const read_paths[] = { "/usr/lib", accounts_directory(sp->s, a), NULL };
 	const char *write_paths[] = { sp->s->mail_directory, NULL };
 	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = read_paths, .write_paths = write_paths };
 	struct err e = ERR_INIT;
 
 	if (sandbox_compile(&sp->calls, SESSION_NEEDS, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("spawner cannot confine itself: %s", e.text);
+	arena_free(&a);
 }
 
 void session_spawner_run(struct proc *p, const struct session_proto *proto)
 {
 	static const struct proc_events events = { .on_link = on_link, .on_retire = on_retire };
 	struct spawner sp = { .p = p, .l = proc_loop(p), .s = proc_settings(p), .proto = proto };
+	struct err e = ERR_INIT;
 
 	sp.users = hmap_new();
 	sp.parked = hmap_new();
@@ -604,11 +610,16 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 	list_init(&sp.fronts);
 	list_init(&sp.workers);
 	loop_signal(sp.l, SIGCHLD, on_child, &sp);
+	if (users_open(&sp.accounts, sp.s->accounts_db, &e) != 0) {
+		sp.accounts = NULL;
+		log_warn("the users' own quotas are not known: %s", e.text);
+	}
 	confine(&sp);
 	proc_start(p, &events, &sp);
 	proc_ready(p);
 	loop_run(sp.l);
 	gate_free(&sp.gate);
+	users_close(&sp.accounts);
 	hmap_free(&sp.users);
 	hmap_free(&sp.parked);
 	sandbox_calls_free(&sp.calls);

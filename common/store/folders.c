@@ -629,6 +629,9 @@ static void status_of(struct mbox *m, struct folder_status *out)
 		.messages = mbox_count(m), .recent = recent, .unseen = m->unseen, .deleted = m->deleted, .uidnext = m->uidnext,
 		.uidvalidity = m->uidvalidity, .highestmodseq = m->modseq, .octets = m->octets,
 	};
+	for (slot = 0; m->deleted > 0 && slot < mbox_slots(m); slot++)
+		if (!mbox_is_gone(m, slot) && (mbox_rec(m, slot)->flags & MSG_DELETED) != 0)
+			out->deleted_octets += mbox_rec(m, slot)->size;
 }
 
 int box_status(struct box *b, struct slice name, struct folder_status *out, struct err *e)

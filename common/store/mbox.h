@@ -51,7 +51,7 @@ void box_limits(struct box *b, uint64_t *octets_out, uint64_t *messages_out);
 struct box_room { bool fits, never; int64_t full_since; };
 int box_room(struct box *b, uint64_t octets, struct box_room *out, struct err *e) WARN_UNUSED;
 
-struct folder_status { uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity; uint64_t highestmodseq, octets; };
+struct folder_status { uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity; uint64_t highestmodseq, octets, deleted_octets; };
 int box_status(struct box *b, struct slice name, struct folder_status *out, struct err *e) WARN_UNUSED;
 
 /* ---- a folder ---- */

@@ -5,11 +5,11 @@
 
 #include <stdlib.h>
 
-#include "auth/users.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "serve/accounts.h"
 #include "serve/boxdir.h"
 
 enum { BOXES_OPEN = 200 };
@@ -63,23 +63,12 @@ void boxes_free(struct boxes **bp)
 	*bp = NULL;
 }
 
-static void quota_of(struct boxes *b, struct slice user, struct box_options *opt)
+void boxes_limits(struct boxes *b, struct slice user, uint64_t *octets_out, uint64_t *messages_out)
 {
-	struct arena *a = arena_new(0);
-	struct user u;
-
-	opt->quota_storage = b->settings->quota_storage;
-	opt->quota_messages = b->settings->quota_messages;
-	if (b->users != NULL && users_get(b->users, user, a, &u, NULL) == 1) {
-		if (u.quota_storage > 0)
-			opt->quota_storage = u.quota_storage;
-		if (u.quota_messages > 0)
-			opt->quota_messages = u.quota_messages;
-	}
-	arena_free(&a);
+	accounts_limits_of(b->settings, b->users, user, octets_out, messages_out);
 }
 
-int boxes_get(struct boxes *b, struct slice user, struct box **box_out, struct err *e)
+int boxes_get(struct boxes *b, struct slice user, bool make, struct box **box_out, struct err *e)
 {
 	struct open_box *ob = hmap_get(b->by_user, user);
 	struct box_options opt = { .special_folders = b->settings->special_folders, .hostname = b->settings->myhostname };
@@ -87,7 +76,9 @@ int boxes_get(struct boxes *b, struct slice user, struct box **box_out, struct e
 	struct buf dir;
 	int rc;
 
+	boxes_limits(b, user, &opt.quota_storage, &opt.quota_messages);
 	if (ob != NULL) {
+		box_set_limits(ob->box, opt.quota_storage, opt.quota_messages);
 		list_remove(&ob->node);
 		list_append(&b->order, &ob->node);
 		*box_out = ob->box;
@@ -96,10 +87,8 @@ int boxes_get(struct boxes *b, struct slice user, struct box **box_out, struct e
 	buf_init(&dir, BUF_UNBOUNDED);
 	if (boxdir_of(b->settings, user, &dir) < 0)
 		rc = err_set(e, ERR_DENIED, 0, "\"%.*s\" is no name for a mailbox", SLICE_FMT(slice_head(user, LIMIT_USER_NAME)));
-	else {
-		quota_of(b, user, &opt);
-		rc = box_open(&box, buf_str(&dir), true, &opt, e);
-	}
+	else
+		rc = box_open(&box, buf_str(&dir), make, &opt, e);
 	buf_done(&dir);
 	if (rc < 0)
 		return -1;

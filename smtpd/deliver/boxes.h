@@ -10,8 +10,9 @@
 struct boxes;
 struct boxes *boxes_new(const struct settings *s);
 void boxes_free(struct boxes **b);
-/* The box of user (local@domain), made where it is missing. Borrowed until the next call. */
-int boxes_get(struct boxes *b, struct slice user, struct box **box_out, struct err *e) WARN_UNUSED;
+/* The box of user (local@domain) with the limits that its account has now; where it is missing it is made, or ERR_NOTFOUND. Borrowed until the next call. */
+int boxes_get(struct boxes *b, struct slice user, bool make, struct box **box_out, struct err *e) WARN_UNUSED;
+void boxes_limits(struct boxes *b, struct slice user, uint64_t *octets_out, uint64_t *messages_out);   /* 0: none */
 void boxes_forget(struct boxes *b, struct slice user);                /* close it: the next get opens it anew */
 
 #endif

@@ -19,8 +19,6 @@
 #include "serve/accounts.h"
 #include "serve/sandbox.h"
 
-enum { QUOTA_GRACE_S = 24 * 3600 };                                   /* a full mailbox is "try later" for a day, then the sender hears */
-
 struct deliver {
 	struct loop *loop;
 	const struct settings *settings;
@@ -41,7 +39,7 @@ static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct d
 {
 	struct box *box;
 
-	if (boxes_get(d->boxes, r->user, &box, e) < 0)
+	if (boxes_get(d->boxes, r->user, true, &box, e) < 0)
 		return -1;
 	if (box_deliver(box, r->folder.n > 0 ? r->folder : SLICE("INBOX"), del, d->arena, path_out, e) == 0)
 		return 0;
@@ -51,13 +49,14 @@ static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct d
 	return -1;
 }
 
-static void set_failure(struct qresult *res, const struct qjob *job, const struct err *e, int64_t now_us)
+/* A full mailbox is "try later" for over_quota_grace, then the sender hears; after it room.c refuses at RCPT. */
+static void set_failure(struct qresult *res, const struct settings *s, const struct qjob *job, const struct err *e, int64_t now_us)
 {
 	bool quota = e->kind == ERR_LIMIT && e->sys == 0;
 
 	res->outcome = QRESULT_DEFERRED;
 	res->dsn = SLICE("4.2.0");
-	if (quota && now_us - job->arrived > (int64_t)QUOTA_GRACE_S * CLOCK_US_PER_S) {
+	if (quota && now_us - job->arrived >= (int64_t)s->over_quota_grace * CLOCK_US_PER_S) {
 		res->outcome = QRESULT_FAILED;
 		res->dsn = SLICE("5.2.2");
 	} else if (quota) {
@@ -79,7 +78,7 @@ static void deliver_rcpt(struct deliver *d, const struct qjob *job, const struct
 	struct err e = ERR_INIT;
 
 	if (put_into(d, r, del, &path, &e) < 0) {
-		set_failure(&res, job, &e, t.began);
+		set_failure(&res, d->settings, job, &e, t.began);
 		boxes_forget(d->boxes, r->user);
 	} else if (path != NULL) {
 		del->link_from = path;

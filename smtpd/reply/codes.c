@@ -112,6 +112,16 @@ static const struct code_row rows[CODES] = {
 	[CODE_TOO_MANY_RCPTS] = { "U11", "452 4.5.3", "Too many recipients for one message",
 	    "One transaction takes smtpd_recipient_limit recipients; those before this one are taken.",
 	    "Servers send to the rest in a further transaction by themselves. The admin raises smtpd_recipient_limit." },
+	[CODE_FULL_NOW] = { "U12", "452 4.2.2", "The mailbox is full",
+	    "The mailbox, or each of those that the address leads to, has no room for this message under its quota. Its owner may make room, so for over_quota_grace "
+	    "the message is only put off.",
+	    "Servers try again by themselves. The owner removes mail, which counts at once. The admin sees the use with posthouse quota and allows more with posthouse user set." },
+	[CODE_FULL] = { "U13", "552 5.2.2", "The mailbox has been full for long",
+	    "As U12, and nothing was removed for over_quota_grace.",
+	    "Tell the owner another way. The admin allows more with posthouse user set." },
+	[CODE_FULL_ALWAYS] = { "U14", "552 5.2.3", "Larger than the whole mailbox may be",
+	    "The message is larger than all that the mailbox may hold, so it would not fit even if that were empty.",
+	    "Send large files another way. The admin allows more with posthouse user set." },
 	/* login and TLS */
 	[CODE_LOGIN_WRONG] = { "L01", "535 5.7.8", "User name or password is wrong",
 	    "There is no such user, or not with this password; which of the two is not said.",

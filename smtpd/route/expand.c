@@ -52,7 +52,7 @@ static bool is_new(struct expansion *x, const struct final *f)
 
 void expand_final(struct expansion *x, struct final f)
 {
-	x->has_good = x->has_good || f.kind != FINAL_ERROR;
+	x->goods += f.kind != FINAL_ERROR;
 	f.from = x->from;
 	f.owner = x->owner;
 	if (x->n >= ROUTE_FINALS_MAX || !is_new(x, &f))
@@ -184,7 +184,7 @@ static int expand_list(struct expansion *x, struct slice value, struct slice key
 		expand_final(x, expand_error(x->a, CODE_MAP_ENTRY_BROKEN, shown, "An alias here is not understood; the postmaster has been told"));
 		return 0;
 	}
-	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++)
+	for (size_t i = 0; i < n && !(x->enough > 0 && x->goods >= x->enough); i++)
 		if (expand_target(x, &targets[i], key, shown, from_file) != 0)
 			return -1;
 	return 0;
@@ -353,7 +353,7 @@ static int expand_virtual(struct expansion *x, const struct path *p, struct slic
 		expand_final(x, expand_error(x->a, CODE_MAP_ENTRY_BROKEN, shown, "A virtual user here is not understood; the postmaster has been told"));
 		return 0;
 	}
-	for (size_t i = 0; i < n && !(x->one_will_do && x->has_good); i++) {
+	for (size_t i = 0; i < n && !(x->enough > 0 && x->goods >= x->enough); i++) {
 		struct alias_target t = targets[i];
 		bool self;
 

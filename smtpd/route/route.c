@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "serve/accounts.h"
 
 /* A map setting is a name in config_directory, a path, or "type:/path". */
 static char *map_path(const struct settings *s, const char *name)
@@ -275,7 +276,7 @@ int route_check(struct router *r, const struct path *rcpt, struct arena *a, stru
 	int result;
 
 	expansion_init(&x, r, a, false, NULL, e);
-	x.one_will_do = true;
+	x.enough = 1;
 	result = expand_recipient(&x, path_text(rcpt, a));
 	expansion_done(&x);
 	if (result != 0)
@@ -292,6 +293,42 @@ int route_check(struct router *r, const struct path *rcpt, struct arena *a, stru
 		set_verdict(&v, error->text, a);
 	*out = v;
 	return 0;
+}
+
+/* A mailbox without limits, another server, a program, a list that the front may not read: they take it. */
+static bool takes_any(struct router *r, const struct final *f, struct arena *a, struct err *e)
+{
+	uint64_t octets, messages;
+	struct user u;
+
+	if (f->kind != FINAL_MAILBOX)
+		return f->kind != FINAL_ERROR;
+	accounts_limits(r->s, users_get(r->users, f->user, a, &u, e) == 1 ? &u : NULL, &octets, &messages);
+	return octets == 0 && messages == 0;
+}
+
+int route_with_quota(struct router *r, const struct path *rcpt, uint32_t most, struct arena *a, struct slice *users_out, uint32_t *n_out, struct err *e)
+{
+	struct expansion x;
+	uint32_t n = 0;
+	int result;
+
+	*n_out = 0;
+	if (route_class_of(r, rcpt->domain) >= ROUTE_RELAY)
+		return 0;
+	expansion_init(&x, r, a, false, NULL, e);
+	x.enough = most + 1;
+	result = expand_recipient(&x, path_text(rcpt, a));
+	expansion_done(&x);
+	for (size_t i = 0; result == 0 && i < x.n; i++) {
+		if (takes_any(r, &x.finals[i], a, e) || (x.finals[i].kind == FINAL_MAILBOX && n == most))
+			return 0;
+		if (x.finals[i].kind == FINAL_MAILBOX)
+			users_out[n++] = x.finals[i].user;
+	}
+	if (result == 0)
+		*n_out = n;
+	return result;
 }
 
 /* The maps are asked forwards: does this sender address lead, also, to that user's mailbox? */

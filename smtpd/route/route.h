@@ -39,6 +39,10 @@ struct route_verdict { bool ok; const char *code; struct slice text; };         
 /* Does this recipient of ours exist, with room? Remote ones are ok here (whether they may be relayed to is another question). */
 int route_check(struct router *r, const struct path *rcpt, struct arena *a, struct route_verdict *out, struct err *e) WARN_UNUSED;
 
+/* The users that this recipient of ours leads to, where each place that takes it is a mailbox with a limit: they can all be full. *n_out is 0 where one is not, or
+   there are more than most. Texts are in a. */
+int route_with_quota(struct router *r, const struct path *rcpt, uint32_t most, struct arena *a, struct slice *users_out, uint32_t *n_out, struct err *e) WARN_UNUSED;
+
 enum final_kind { FINAL_MAILBOX, FINAL_REMOTE, FINAL_PROGRAM, FINAL_FILE, FINAL_DISCARD, FINAL_ERROR };
 struct final {
 	enum final_kind kind;

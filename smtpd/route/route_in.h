@@ -35,7 +35,7 @@ struct expansion {
 	struct slice owner;
 	struct slice detail;                                          /* of user+detail, where the alias was found without it: goes along to the user's own mailbox */
 	bool looped, may_read;                                        /* may_read: :include: files are opened */
-	bool one_will_do, has_good;                                   /* the front: stop at the first place that takes it */
+	size_t goods, enough;                                         /* places that take it; the front: stop at so many, 0: at none */
 	struct buf *steps;                                            /* explain; NULL */
 	struct err *e;
 };

@@ -111,6 +111,7 @@ static void start_envelope(struct smtp_session *s, const struct smtp_answer *a)
 	env->flags = envelope_flags(&s->params) | (a->hold ? ENV_HELD : 0u);
 	env->client = slice_of(arena_printf(s->mail_arena, "%.*s[%s]", SLICE_FMT(s->env.peer_name), net_addr_text(&s->env.peer, text)));
 	env->user = slice_of(s->user);
+	s->size = s->params.has_size ? s->params.size : 0;
 }
 
 enum smtp_want smtp_mail_answered(struct smtp_session *s, const struct smtp_answer *a, struct buf *out)

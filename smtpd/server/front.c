@@ -213,6 +213,8 @@ static void on_link(void *ctx, const char *role, unsigned index, int fd)
 		auth_client_link(f->auth, index, fd);
 	else if (strcmp(role, "queue") == 0)
 		entry_link(f->entry, fd);
+	else if (strcmp(role, "room") == 0)
+		room_client_link(f->room, fd);
 	else
 		close(fd);
 }
@@ -343,10 +345,12 @@ void smtpd_front_run(struct proc *p)
 	listen_all(&f);
 	confine(&f);
 	f.entry = entry_new(f.l, f.s);
+	f.room = room_client_new(f.l);
 	proc_start(p, &events, &f);
 	say_ready(&f);
 	loop_run(f.l);
 	loop_timer_stop(f.l, &f.ready);
+	room_client_free(&f.room);
 	entry_free(&f.entry);
 	auth_client_free(&f.auth);
 	drac_client_free(&f.drac);

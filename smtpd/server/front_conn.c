@@ -28,6 +28,7 @@ static void forget_questions(struct smtp_conn *sc)
 		auth_cancel(sc->auth);
 	sc->auth = NULL;
 	names_cancel(&sc->query);
+	room_client_cancel(&sc->room);
 	if (sc->drac_asked)
 		drac_forget(sc->f->drac, sc);
 	if (sc->submitted)

@@ -14,6 +14,7 @@
 #include "serve/super.h"
 #include "server/names.h"
 #include "server/policy.h"
+#include "server/room_client.h"
 #include "server/session.h"
 
 enum {
@@ -24,6 +25,7 @@ enum {
 	FRONT_SMTP_PAUSE_MS = 20,                                     /* strangers on 25: who talks now is an early talker */
 	FRONT_SMTP_DOMAIN_MS = 5000,
 	FRONT_SMTP_DRAC_MS = 100,
+	FRONT_SMTP_ROOM_MS = 500,
 	FRONT_SMTP_RETIRE_MS = 8000,
 	FRONT_SMTP_READY_LOOK_MS = 10,
 	FRONT_SMTP_READY_MS = 5000                                    /* a start waits so long at most for the first journal segment */
@@ -37,6 +39,7 @@ struct smtp_front {
 	struct auth_client *auth;
 	struct drac_client *drac;                                     /* NULL: the setting is off */
 	struct entry *entry;
+	struct room_client *room;
 	struct dns *dns;
 	struct names *names;
 	struct tls_ctx *tls;                                          /* NULL: no certificate */
@@ -86,6 +89,8 @@ struct smtp_conn {
 
 	struct auth_request *auth;
 	struct names_query *query;
+	struct room_query *room;
+	struct policy_verdict room_verdict;                           /* what policy said of the recipient whose room is asked for */
 	bool drac_asked, submitted;
 	bool in_heed;
 	int large_fd;                                                 /* -1: the message is in memory */

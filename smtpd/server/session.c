@@ -416,6 +416,7 @@ const struct smtp_ask *smtp_session_ask(const struct smtp_session *s) { return &
 const struct envelope *smtp_session_envelope(const struct smtp_session *s) { return &s->envelope; }
 const struct path *smtp_session_sender(const struct smtp_session *s) { return &s->sender; }
 bool smtp_session_is_discard(const struct smtp_session *s) { return s->discard; }
+uint64_t smtp_session_size(const struct smtp_session *s) { return s->size; }
 bool smtp_session_has_spilled(const struct smtp_session *s) { return s->body.spilled; }
 struct slice smtp_session_header(const struct smtp_session *s) { return s->body.header; }
 struct slice smtp_session_helo(const struct smtp_session *s) { return slice_of(s->helo); }

@@ -79,6 +79,7 @@ enum smtp_want smtp_session_answer(struct smtp_session *s, const struct smtp_ans
 const struct envelope *smtp_session_envelope(const struct smtp_session *s);
 const struct path *smtp_session_sender(const struct smtp_session *s);
 bool smtp_session_is_discard(const struct smtp_session *s);
+uint64_t smtp_session_size(const struct smtp_session *s);             /* SIZE= of MAIL; 0: not said */
 /* SPILL, QUEUE: what is to be stored, in order, without what earlier SPILLs gave. */
 size_t smtp_session_pieces(const struct smtp_session *s, const struct slice **pieces_out);
 bool smtp_session_has_spilled(const struct smtp_session *s);

@@ -84,6 +84,7 @@ struct smtp_session {
 	struct path sender;
 	struct envelope envelope;
 	size_t rcpts_cap;
+	uint64_t size;                                                /* as MAIL said; 0: not */
 	bool discard;
 	struct slice voucher;                                         /* as in smtp_answer, in mail_arena */
 	struct smtp_body body;

@@ -64,7 +64,8 @@ static void *create(const struct talk_env *env, struct err *e)
 
 static int open_boxes(struct talker *a, struct err *e)
 {
-	const struct box_options opt = { .special_folders = "Drafts Sent Junk Trash Archive", .hostname = "mail.office.test" };
+	const struct box_options opt = { .special_folders = "Drafts Sent Junk Trash Archive", .hostname = "mail.office.test",
+		.quota_storage = a->env->s->quota_storage, .quota_messages = a->env->s->quota_messages };
 	const char *dir = arena_printf(a->arena, "%s/%s", a->env->dir, buf_str(&a->user));
 
 	return box_open(&a->box, dir, true, &opt, e) != 0 || box_open(&a->other, dir, true, &opt, e) != 0 ? -1 : 0;
