@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "base/text.h"
+#include "conf/conf.h"
 #include "drac/drac_call.h"
 
 #define TIMEOUT_MS 5000
@@ -94,8 +95,8 @@ static void entry_json(struct buf *b, const struct drac_entry *e)
 		put_json(b, "host", v->who.host);
 		buf_putc(b, ',');
 		put_json(b, "session", v->who.session);
-		buf_putf(b, ",\"tls\":%s,\"trusted\":%s,\"at\":%llu,\"expires\":%llu}", v->who.flags & DRAC_WHO_TLS ? "true" : "false",
-		    v->who.flags & DRAC_WHO_TRUSTED ? "true" : "false", (unsigned long long)v->at, (unsigned long long)v->expires);
+		buf_putf(b, ",\"tls\":%s,\"trusted\":%s,\"replicated\":%s,\"at\":%llu,\"expires\":%llu}", v->who.flags & DRAC_WHO_TLS ? "true" : "false",
+		    v->who.flags & DRAC_WHO_TRUSTED ? "true" : "false", v->who.flags & DRAC_WHO_REPLICATED ? "true" : "false", (unsigned long long)v->at, (unsigned long long)v->expires);
 	}
 	buf_puts(b, "]}");
 }
@@ -125,6 +126,7 @@ static void entry_text(struct buf *b, const struct drac_entry *e)
 		text_escape(v->who.service, b);
 		buf_puts(b, " at ");
 		text_escape(v->who.host, b);
+		buf_puts(b, v->who.flags & DRAC_WHO_REPLICATED ? " (told by that host)" : "");
 		buf_puts(b, ", ends in ");
 		put_left(b, v->expires);
 		buf_putc(b, '\n');
@@ -331,12 +333,68 @@ static int run_flush(const struct command_env *env)
 	return rc;
 }
 
+/* "peer2_lag_s" to 2 and "lag_s". The number is a place in drac_peers; 0: no number of a peer. */
+static unsigned peer_number(struct slice name, struct slice *what_out)
+{
+	if (!slice_starts(name, SLICE("peer")) || name.n < 7 || name.p[4] < '1' || name.p[4] > '9' || name.p[5] != '_')
+		return 0;
+	*what_out = slice_from(name, 6);
+	return (unsigned)(name.p[4] - '0');
+}
+
+struct peer_stats {
+	bool is_there;
+	uint64_t state, lag_s, events;
+	int64_t clock_s;
+};
+
+static void peer_stat(struct peer_stats *p, struct slice what, uint64_t v)
+{
+	p->is_there = true;
+	if (slice_eqs(what, "state"))
+		p->state = v;
+	else if (slice_eqs(what, "lag_s"))
+		p->lag_s = v;
+	else if (slice_eqs(what, "events"))
+		p->events = v;
+	else if (slice_eqs(what, "clock_s"))
+		p->clock_s = (int64_t)v;
+}
+
+static void put_peer(struct buf *b, bool json, unsigned number, struct slice word, const struct peer_stats *p)
+{
+	static const char *const states[] = { "away", "connecting", "reading its table", "up", "self" };
+	const char *state = p->state < sizeof(states) / sizeof(states[0]) ? states[p->state] : "unknown";
+	unsigned long long lag = (unsigned long long)p->lag_s, events = (unsigned long long)p->events;
+
+	if (json)
+		buf_putf(b, "%s{\"number\":%u,\"peer\":\"%.*s\",\"state\":\"%s\",\"lag\":%llu,\"events\":%llu,\"clock\":%lld}", b->len ? "," : "", number, SLICE_FMT(word), state,
+		    lag, events, (long long)p->clock_s);
+	else if (p->state == 4)
+		buf_putf(b, "peer %.*s  this host itself\n", SLICE_FMT(word));
+	else
+		buf_putf(b, "peer %.*s  %s, %llu s behind, took over %llu, its clock %+lld s\n", SLICE_FMT(word), state, lag, events, (long long)p->clock_s);
+}
+
+static void put_peers(const struct command_env *env, struct buf *b, bool json, const struct peer_stats peers[10])
+{
+	struct slice rest = slice_of(env->s->drac_peers), word;
+
+	for (unsigned i = 1; i < 10; i++) {
+		if (!conf_word(&rest, &word))
+			word = SLICE("?");                                /* dracd runs with older settings */
+		if (peers[i].is_there)
+			put_peer(b, json, i, word, &peers[i]);
+	}
+}
+
 static int run_stats(const struct command_env *env)
 {
 	struct options o;
 	struct drac_link *l = NULL;
 	struct slice result;
-	struct buf out;
+	struct buf out, behind;
+	struct peer_stats peers[10] = { { .is_there = false } };
 	int rc = read_options(env, &o, 0, 0);
 
 	if (rc == 0)
@@ -346,13 +404,20 @@ static int run_stats(const struct command_env *env)
 	struct xdr x = { result, false };
 	uint32_t n = xdr_get_u32(&x);
 	buf_init(&out, BUF_UNBOUNDED);
+	buf_init(&behind, BUF_UNBOUNDED);
 	buf_puts(&out, o.json ? "{" : "");
 	for (uint32_t i = 0; i < n && !x.broken; i++) {
-		struct slice name = xdr_get_opaque(&x, 32);
-		unsigned long long v = (unsigned long long)xdr_get_u64(&x);
-		buf_putf(&out, o.json ? "%s\"%.*s\":%llu" : "%s%.*s %llu\n", o.json && i ? "," : "", SLICE_FMT(name), v);
+		struct slice name = xdr_get_opaque(&x, 32), what;
+		uint64_t v = xdr_get_u64(&x);
+		unsigned number = peer_number(name, &what);
+		if (number != 0)
+			peer_stat(&peers[number], what, v);
+		else
+			buf_putf(&out, o.json ? "\"%.*s\":%llu," : "%.*s %llu\n", SLICE_FMT(name), (unsigned long long)v);
 	}
-	buf_puts(&out, o.json ? "}\n" : "");
+	put_peers(env, &behind, o.json, peers);
+	buf_putf(&out, o.json ? "\"peers\":[%s]}\n" : "%s", buf_str(&behind));
+	buf_done(&behind);
 	drac_link_close(&l);
 	return print(&out);
 }
@@ -395,7 +460,7 @@ static const struct command rows[] = {
 	{ "drac grant", run_grant, "[--json] [--for TIME] ADDRESS USER", "Lets the user send from the address, as if by a login.", true },
 	{ "drac revoke", run_revoke, "[--json] [ADDRESS] [USER]", "Ends the entry of an address, all of a user, or the user's part of an address.", true },
 	{ "drac flush", run_flush, "[--json]", "Ends every entry.", true },
-	{ "drac stats", run_stats, "[--json]", "Prints what dracd has counted since its start.", true },
+	{ "drac stats", run_stats, "[--json]", "Prints what dracd has counted since its start, and how far behind each of drac_peers we are.", true },
 	{ "drac check", run_check, "[--json] ADDRESS", "Says whether the address has a live entry; the exit status is 0 if it has.", true },
 };
 

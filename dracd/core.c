@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "dracd/graves.h"
+#include "dracd/peer_conf.h"
 
 const char *const core_stat_names[STAT_COUNT] = {
 	[STAT_CALLS] = "calls", [STAT_GRANTS] = "grants", [STAT_NEW] = "grants_new", [STAT_RENEWED] = "grants_renewed",
@@ -31,6 +34,10 @@ struct core {
 	uint64_t stats[STAT_COUNT];
 	uint64_t epoch, serial;
 	struct event events[CORE_EVENTS];                             /* serial % CORE_EVENTS */
+	struct graves *graves;
+	int64_t lifetime, max_age;
+	struct core_peer peers[CORE_PEERS_MAX];
+	size_t n_peers;
 	bool changed;
 	uint64_t sync_failed;                                         /* in a row */
 	int64_t log_second;
@@ -63,6 +70,9 @@ static int new_core(struct core **c_out, const struct settings *s, struct err *e
 	c->s = s;
 	text_random(&c->epoch, sizeof(c->epoch));
 	c->table = table_new(&p);
+	c->lifetime = p.lifetime;
+	c->max_age = p.max_age;
+	c->graves = graves_new(p.max_age);
 	if (load_lists(c, e) != 0) {
 		core_free(&c);
 		return -1;
@@ -103,7 +113,7 @@ int core_check(const struct settings *s, struct err *e)
 	int rc = new_core(&c, s, e);
 
 	core_free(&c);
-	return rc;
+	return rc == 0 ? peer_conf_check(s, NULL, e) : -1;
 }
 
 void core_free(struct core **cp)
@@ -114,6 +124,7 @@ void core_free(struct core **cp)
 		return;
 	journal_close(&c->journal);
 	table_free(&c->table);
+	graves_free(&c->graves);
 	allow_free(&c->callers);
 	allow_free(&c->never);
 	allow_free(&c->trusted);
@@ -245,6 +256,16 @@ static bool is_covered(const struct core *c, const struct net_addr *addr)
 	return !net_addr_is_loopback(addr) && allow_has(c->covered, addr);
 }
 
+/* The user has another address instead; peers hold by the same limit. */
+static void evict(struct core *c, const struct net_addr *addr, struct slice user, struct table_time now)
+{
+	struct drac_event ev = { .kind = DRAC_EV_REVOKE, .addr = *addr, .who = { .user = user }, .expires = (uint64_t)now.wall_s };
+
+	event(c, &ev);
+	if (c->journal != NULL)
+		journal_revoke(c->journal, addr, user);
+}
+
 enum drac_status core_grant(struct core *c, const struct drac_grant_args *g, struct table_time now, uint32_t *retry_out, bool *needs_sync_out)
 {
 	struct table_grant r;
@@ -264,11 +285,11 @@ enum drac_status core_grant(struct core *c, const struct drac_grant_args *g, str
 	if (r.status != DRAC3_OK)
 		return r.status;
 	c->stats[r.is_new ? STAT_NEW : STAT_RENEWED]++;
-	if (r.evicted && c->journal != NULL)
-		journal_revoke(c->journal, &r.evicted_addr, g->who.user);
+	if (r.evicted)
+		evict(c, &r.evicted_addr, g->who.user, now);
 	if (!r.moved)
 		return DRAC3_OK;
-	struct drac_event ev = { .kind = DRAC_EV_GRANT, .addr = g->addr, .who = g->who, .expires = (uint64_t)r.expires_at };
+	struct drac_event ev = { .kind = DRAC_EV_GRANT, .addr = g->addr, .who = g->who, .expires = (uint64_t)r.expires_at, .login = (uint64_t)r.login_at };
 
 	event(c, &ev);
 	c->changed = true;
@@ -287,12 +308,13 @@ enum drac_status core_query(struct core *c, const struct net_addr *addr, struct 
 	return st;
 }
 
-unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice user)
+unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice user, struct table_time now)
 {
 	char text[NET_TEXT_MAX];
 	unsigned n = table_revoke(c->table, addr, user, NULL, NULL);
-	struct drac_event ev = { .kind = DRAC_EV_REVOKE, .addr = *addr, .who = { .user = user } };
+	struct drac_event ev = { .kind = DRAC_EV_REVOKE, .addr = *addr, .who = { .user = user }, .expires = (uint64_t)now.wall_s };
 
+	graves_add(c->graves, addr, user, now.wall_s, now.wall_s);
 	/* Told and written even when nothing was there: a peer may have it. */
 	event(c, &ev);
 	if (c->journal != NULL)
@@ -303,10 +325,13 @@ unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice u
 	return n;
 }
 
-unsigned core_flush(struct core *c)
+unsigned core_flush(struct core *c, struct table_time now)
 {
-	struct drac_event ev = { .kind = DRAC_EV_FLUSH };
+	static const struct net_addr every = { .len = 0 };
+	struct drac_event ev = { .kind = DRAC_EV_FLUSH, .expires = (uint64_t)now.wall_s };
 	unsigned n = table_flush(c->table);
+
+	graves_add(c->graves, &every, SLICE_NONE, now.wall_s, now.wall_s);
 
 	event(c, &ev);
 	if (c->journal != NULL)
@@ -326,31 +351,120 @@ unsigned core_expire(struct core *c, struct table_time now)
 	return n;
 }
 
-void core_replicate(struct core *c, const struct drac_event *ev, struct table_time now)
+/*
+ * Other hosts
+ */
+
+#define ORIGIN_SHIFT 16                                                   /* above every bit that the wire knows */
+
+uint32_t core_origin(struct slice peer)
 {
-	c->stats[STAT_REPLICATED]++;
-	c->changed = true;
-	switch (ev->kind) {
-	case DRAC_EV_GRANT:
-		if (ev->addr.len == 0 || allow_has(c->never, &ev->addr) || ev->expires > INT64_MAX)
-			return;
-		table_restore(c->table, &ev->addr, &ev->who, now.wall_s, (int64_t)ev->expires, now);
-		if (c->journal != NULL)
-			journal_grant(c->journal, &ev->addr, &ev->who, now.wall_s, (int64_t)ev->expires);
-		break;
-	case DRAC_EV_REVOKE:
-		table_revoke(c->table, &ev->addr, ev->who.user, NULL, NULL);
-		if (c->journal != NULL)
-			journal_revoke(c->journal, &ev->addr, ev->who.user);
-		break;
-	case DRAC_EV_FLUSH:
-		table_flush(c->table);
-		if (c->journal != NULL)
-			journal_flush(c->journal);
-		break;
-	default:
-		break;
+	uint32_t h = (uint32_t)hash_stable(peer) & 0xffff;
+
+	return h != 0 ? h : 1;
+}
+
+uint32_t core_origin_of(uint32_t flags)
+{
+	return flags & DRAC_WHO_REPLICATED ? flags >> ORIGIN_SHIFT : 0;
+}
+
+struct core_peer *core_peer_add(struct core *c)
+{
+	return &c->peers[c->n_peers++];
+}
+
+size_t core_peers(const struct core *c, const struct core_peer **out)
+{
+	*out = c->peers;
+	return c->n_peers;
+}
+
+/* Where we know nothing of that user and address yet: the limits of table_grant() count for it. False: it has no place. */
+static bool make_place(struct core *c, const struct net_addr *addr, const struct drac_who *who, struct table_time now)
+{
+	struct drac_grant_args g = { .addr = *addr, .who = *who };
+	struct table_grant r;
+
+	g.who.flags &= ~(uint32_t)DRAC_WHO_RENEWAL;
+	table_grant(c->table, &g, now, &r);
+	if (r.evicted && c->journal != NULL)
+		journal_revoke(c->journal, &r.evicted_addr, who->user);
+	c->stats[STAT_SHARED] += r.became_shared;
+	c->stats[STAT_LIMITED] += r.status == DRAC3_LIMITED;
+	return r.status == DRAC3_OK;
+}
+
+static int64_t at_most(int64_t v, int64_t max)
+{
+	return v < max ? v : max;
+}
+
+static void replicate_grant(struct core *c, const struct drac_event *ev, uint32_t origin, struct table_time now)
+{
+	struct drac_who who = ev->who;
+	struct drac_voucher have;
+	bool is_known;
+	int64_t login = at_most((int64_t)ev->login, now.wall_s), expires = (int64_t)ev->expires;
+
+	if (ev->addr.len == 0 || allow_has(c->never, &ev->addr) || is_covered(c, &ev->addr) || graves_hold(c->graves, &ev->addr, who.user, login))
+		return;
+	who.flags = (who.flags & (DRAC_WHO_TLS | DRAC_WHO_PROXIED | DRAC_WHO_RENEWAL | DRAC_WHO_TRUSTED)) | DRAC_WHO_REPLICATED | origin << ORIGIN_SHIFT;
+	is_known = table_find(c->table, &ev->addr, &who, now, &have);
+	if (login <= 0)
+		login = is_known ? (int64_t)have.at : expires - c->lifetime;
+	expires = at_most(at_most(expires, now.wall_s + c->lifetime), login + c->max_age);
+	if (expires < now.wall_s)
+		return;
+	if (is_known) {
+		login = login > (int64_t)have.at ? login : (int64_t)have.at;
+		expires = expires > (int64_t)have.expires ? expires : (int64_t)have.expires;
+		if (core_origin_of(have.who.flags) == 0)                  /* ours too: a peer that forgets it does not end it */
+			who.flags &= (1u << ORIGIN_SHIFT) - 1 - DRAC_WHO_REPLICATED;
+	} else if (!make_place(c, &ev->addr, &who, now)) {
+		return;
 	}
+	table_restore(c->table, &ev->addr, &who, login, expires, now);
+	if (c->journal != NULL)
+		journal_grant(c->journal, &ev->addr, &who, login, expires);
+	c->changed = true;
+}
+
+static void on_gone(void *ctx, const struct net_addr *addr, struct slice user)
+{
+	struct core *c = ctx;
+
+	if (c->journal != NULL)
+		journal_revoke(c->journal, addr, user);
+	c->changed = true;
+}
+
+/* Who logged in after it was said is not meant. Where its time is not known it is now. */
+static void replicate_revoke(struct core *c, const struct net_addr *addr, struct slice user, int64_t said, struct table_time now)
+{
+	said = said == 0 ? now.wall_s : at_most(said, now.wall_s);
+	graves_add(c->graves, addr, user, said, now.wall_s);
+	c->stats[STAT_REVOKED] += table_revoke_until(c->table, addr, user, said, on_gone, c);
+}
+
+void core_replicate(struct core *c, const struct drac_event *ev, uint32_t origin, struct table_time now)
+{
+	static const struct net_addr every = { .len = 0 };
+
+	c->stats[STAT_REPLICATED]++;
+	if (ev->expires > INT64_MAX || ev->login > INT64_MAX)
+		return;
+	if (ev->kind == DRAC_EV_GRANT)
+		replicate_grant(c, ev, origin, now);
+	else if (ev->kind == DRAC_EV_REVOKE && (ev->addr.len != 0 || ev->who.user.n != 0))
+		replicate_revoke(c, &ev->addr, ev->who.user, (int64_t)ev->expires, now);
+	else if (ev->kind == DRAC_EV_FLUSH)
+		replicate_revoke(c, &every, SLICE_NONE, (int64_t)ev->expires, now);
+}
+
+unsigned core_drop(struct core *c, const struct net_addr *addr, struct slice user)
+{
+	return table_revoke(c->table, addr, user, on_gone, c);
 }
 
 bool core_is_dirty(const struct core *c)

@@ -53,11 +53,9 @@ bool core_trusts(const struct core *c, const struct net_addr *caller);
 /* needs_sync: answer after core_sync(). */
 enum drac_status core_grant(struct core *c, const struct drac_grant_args *g, struct table_time now, uint32_t *retry_out, bool *needs_sync_out);
 enum drac_status core_query(struct core *c, const struct net_addr *addr, struct table_time now, struct drac_entry *out);
-unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice user);
-unsigned core_flush(struct core *c);
+unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice user, struct table_time now);
+unsigned core_flush(struct core *c, struct table_time now);
 unsigned core_expire(struct core *c, struct table_time now);
-/* What a peer's dracd said: taken over, not told on to others. */
-void core_replicate(struct core *c, const struct drac_event *ev, struct table_time now);
 bool core_is_dirty(const struct core *c);                             /* something waits for a flush */
 /* A flush in three parts (journal.h): the second may run in a thread. core_sync_end() logs when it begins to fail and when it works again. */
 bool core_sync_begin(struct core *c);
@@ -67,5 +65,27 @@ int core_sync(struct core *c) WARN_UNUSED;                            /* all thr
 bool core_wants_rewrite(const struct core *c);                        /* of the journal; keeper.c does it */
 pid_t core_rewrite(struct core *c, struct err *e);
 void core_rewritten(struct core *c, bool ok);
+
+/*
+ * Other hosts. What one of them said is taken over and not told on to others: each is asked itself. Its users and addresses count against the same
+ * limits as ours. Of two logins of a user from one address the later end counts; a revocation ends what is older, also when that is heard of later.
+ * origin: core_origin() of the peer, kept in the flags of its vouchers, so that it survives a restart.
+ */
+void core_replicate(struct core *c, const struct drac_event *ev, uint32_t origin, struct table_time now);
+unsigned core_drop(struct core *c, const struct net_addr *addr, struct slice user);   /* the peer has it no more; no revocation of ours */
+uint32_t core_origin(struct slice peer);
+uint32_t core_origin_of(uint32_t flags);                              /* 0: a voucher of ours */
+
+enum core_peer_state { CORE_PEER_AWAY, CORE_PEER_CONNECTING, CORE_PEER_LISTING, CORE_PEER_UP, CORE_PEER_SELF };
+struct core_peer {                                                    /* for STATS; peers.c writes it */
+	enum core_peer_state state;
+	int64_t caught_up_mono_s;                                     /* when we last had all it knew */
+	int64_t clock_s;                                              /* its clock minus ours */
+	uint64_t events, resyncs;
+};
+#define CORE_PEERS_MAX 8u
+#define CORE_PEER_SILENT_S 12                                             /* a PULL is held back no longer; within it silence means no news */
+struct core_peer *core_peer_add(struct core *c);
+size_t core_peers(const struct core *c, const struct core_peer **out);
 
 #endif

@@ -4,7 +4,9 @@
 #include "dracd/doors.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,11 +17,14 @@
 #include "base/mem.h"
 #include "dracd/rpc.h"
 #include "io/conn.h"
+#include "io/tls_peer.h"
+#include "io/udp.h"
 #include "serve/flusher.h"
 
 #define UDP_BATCH 64
 #define WAIT_MAX_MS 60000
 #define OUT_MAX (1u << 20)
+#define REFUSED_AGAIN_MS 60000
 
 struct door {
 	struct doors *doors;
@@ -44,9 +49,7 @@ struct stream {
 struct answer {                                                       /* waits for the flush */
 	struct list_node node;
 	struct stream *stream;                                        /* NULL: UDP, or gone */
-	int fd;
-	struct sockaddr_storage to;
-	socklen_t to_len;
+	struct udp_way way;                                           /* of a datagram; fd -1: gone */
 	struct rpc_mark mark;
 	struct buf out;
 };
@@ -61,6 +64,8 @@ struct doors {
 	unsigned n_streams;
 	uint64_t told_serial;
 	struct loop_task round;
+	char refused_addr[NET_TEXT_MAX], refused_why[256];            /* the last one */
+	int64_t refused_at;
 	void (*on_change)(void *ctx);
 	void *change_ctx;
 };
@@ -110,8 +115,8 @@ static void send_answer(struct answer *a)
 {
 	if (a->stream != NULL)
 		send_record(a->stream, buf_view(&a->out));
-	else if (a->fd >= 0 && sendto(a->fd, a->out.p, a->out.len, MSG_DONTWAIT, (const struct sockaddr *)&a->to, a->to_len) < 0)
-		return;                                                   /* the client asks again, that is how UDP works */
+	else if (a->way.fd >= 0)
+		udp_send(&a->way, buf_view(&a->out));
 }
 
 static void answer_free(struct answer *a)
@@ -210,7 +215,7 @@ static struct answer *answer_later(struct doors *d, const struct rpc_mark *mark,
 
 	a->mark = *mark;
 	a->out = *out;                                                    /* takes the octets over */
-	a->fd = -1;
+	a->way.fd = -1;
 	list_append(&d->answers, &a->node);
 	doors_news(d);
 	return a;
@@ -325,21 +330,44 @@ static void on_input(void *ctx)
 	}
 }
 
-/* Who is at the other end is what the certificate says; without one there is nobody. */
+/* Who is at the other end is what the certificate says; the handshake has failed where there is none, or none that is listed (io/tls_peer.h). */
 static void on_tls(void *ctx)
 {
 	struct stream *st = ctx;
-	X509 *peer = SSL_get1_peer_certificate(conn_ssl(st->conn));
+	X509 *cert = SSL_get0_peer_certificate(conn_ssl(st->conn));
+	char addr[NET_TEXT_MAX];
+	struct buf names;
 
-	if (peer != NULL && SSL_get_verify_result(conn_ssl(st->conn)) == X509_V_OK)
-		st->caller.class = CLASS_PEER;
-	X509_free(peer);
+	conn_deadline_ms(st->conn, 0);
+	if (cert == NULL || SSL_get_verify_result(conn_ssl(st->conn)) != X509_V_OK)
+		return;
+	st->caller.class = CLASS_PEER;
+	buf_init(&names, BUF_UNBOUNDED);
+	tls_peer_names(cert, &names);
+	log_info("drac: peer connected, client=%s, certificate=%s", net_addr_text(&st->caller.addr, addr), buf_str(&names));
+	buf_done(&names);
+}
+
+/* The same address with the same fault is told once a minute. */
+static void log_refused(struct stream *st, const char *why)
+{
+	struct doors *d = st->doors;
+	int64_t now = loop_now(d->loop);
+	char addr[NET_TEXT_MAX];
+
+	net_addr_text(&st->caller.addr, addr);
+	if (strcmp(addr, d->refused_addr) == 0 && strcmp(why, d->refused_why) == 0 && now - d->refused_at < REFUSED_AGAIN_MS)
+		return;
+	snprintf(d->refused_addr, sizeof(d->refused_addr), "%s", addr);
+	snprintf(d->refused_why, sizeof(d->refused_why), "%s", why);
+	d->refused_at = now;
+	log_warn("drac: refused caller=%s, reason=%s (see listen_drac_tls, drac_tls_peers and drac_tls_ca_file)", addr, why);
 }
 
 static void on_close(void *ctx, enum conn_end why, const struct err *e)
 {
-	(void)why;
-	(void)e;
+	if (why == CONN_TLS_FAILED)
+		log_refused(ctx, e->text);
 	stream_free(ctx);
 }
 
@@ -369,19 +397,29 @@ static void stream_new(struct doors *d, int fd, enum core_door door, const struc
 	st->conn = conn_new(d->loop, fd, &limits, &stream_ops, st);
 	if (has_limits(st))
 		conn_idle_ms(st->conn, door == DOOR_TLS ? DOORS_IDLE_MS + WAIT_MAX_MS : DOORS_IDLE_MS);
-	if (door == DOOR_TLS)
+	if (door == DOOR_TLS) {
+		conn_deadline_ms(st->conn, DOORS_RECORD_MS);
 		conn_start_tls(st->conn, d->tls, NULL, NULL);
+	}
 }
 
-static void make_place(struct doors *d)
+static bool give_way(struct doors *d, enum core_class below)
 {
 	LIST_EACH(n, &d->streams) {
 		struct stream *st = LIST_OF(n, struct stream, node);
-		if (has_limits(st)) {
+		if (has_limits(st) && st->caller.class < below) {
 			stream_free(st);
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+/* Strangers first: a crowd of them must not push out the hosts that are ours. */
+static void make_place(struct doors *d)
+{
+	if (!give_way(d, CLASS_PEER))
+		give_way(d, CLASS_ADMIN);
 }
 
 static void on_accept(void *ctx, unsigned events)
@@ -402,22 +440,18 @@ static void on_accept(void *ctx, unsigned events)
  * Datagrams
  */
 
-static void handle_datagram(struct doors *d, int fd, struct slice call, const struct sockaddr_storage *from, socklen_t from_len)
+static void handle_datagram(struct doors *d, const struct udp_way *way, struct slice call)
 {
 	struct core_caller who = { .door = DOOR_UDP };
-	struct answer now = { .fd = fd, .to = *from, .to_len = from_len };
+	struct answer now = { .way = *way };
 	struct rpc_mark mark;
 
-	net_addr_from_sockaddr((const struct sockaddr *)from, &who.addr);
+	net_addr_from_sockaddr((const struct sockaddr *)&way->peer, &who.addr);
 	buf_init(&now.out, BUF_UNBOUNDED);
 	switch (rpc_handle(d->core, &who, call, doors_now(d->loop), &now.out, &mark)) {
-	case RPC_SYNC: {
-		struct answer *a = answer_later(d, &mark, &now.out);
-		a->fd = fd;
-		a->to = *from;
-		a->to_len = from_len;
+	case RPC_SYNC:
+		answer_later(d, &mark, &now.out)->way = *way;
 		return;
-	}
 	case RPC_NOW:
 		send_answer(&now);
 		break;
@@ -431,18 +465,13 @@ static void on_datagram(void *ctx, unsigned events)
 {
 	struct door *door = ctx;
 	char octets[LIMIT_DRAC_CALL + 1];
-	struct sockaddr_storage from;
-	socklen_t from_len = sizeof(from);
+	struct udp_way way;
 	ssize_t n;
 
 	(void)events;
-	for (int i = 0; i < UDP_BATCH; i++, from_len = sizeof(from)) {
-		n = recvfrom(door->fd, octets, sizeof(octets), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
-		if (n < 0)
-			return;
+	for (int i = 0; i < UDP_BATCH && (n = udp_receive(door->fd, octets, sizeof(octets), &way)) >= 0; i++)
 		if ((size_t)n <= LIMIT_DRAC_CALL)
-			handle_datagram(door->doors, door->fd, slice_mem(octets, (size_t)n), &from, from_len);
-	}
+			handle_datagram(door->doors, &way, slice_mem(octets, (size_t)n));
 }
 
 static struct door *door_new(struct doors *d, int fd, enum core_door kind)
@@ -460,6 +489,7 @@ void doors_udp(struct doors *d, int fd)
 {
 	struct door *door = door_new(d, fd, DOOR_UDP);
 
+	udp_prepare(fd);
 	loop_fd_add(d->loop, &door->watch, fd, LOOP_READ, on_datagram, door);
 }
 

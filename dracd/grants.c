@@ -179,7 +179,7 @@ void grants_voucher_fill(const struct voucher *v, struct drac_voucher *out)
 {
 	out->who = (struct drac_who){ .user = grants_voucher_user(v), .service = word_text(v->service), .host = word_text(v->host), .session = slice_of(v->session),
 		.flags = v->flags };
-	out->at = (uint64_t)v->at;
+	out->at = (uint64_t)v->login_at;
 	out->expires = (uint64_t)v->expires_wall;
 }
 

@@ -20,6 +20,8 @@
 #include "dracd/doors.h"
 #include "dracd/dracd.h"
 #include "dracd/keeper.h"
+#include "dracd/peer_conf.h"
+#include "dracd/peers.h"
 #include "dracd/publish.h"
 #include "io/tls.h"
 #include "serve/sandbox.h"
@@ -29,6 +31,7 @@ struct dracd {
 	const struct settings *s;
 	struct core *core;
 	struct doors *doors;
+	struct peers *peers;
 	struct tls_ctx *tls;
 	unsigned keys;
 	int lock_fd;
@@ -94,12 +97,17 @@ static char *directory_of(const char *path)
 	return dir;
 }
 
-static void confine(const char *dir)
+/* Only who pulls from other hosts may connect anywhere, and only who knows them by name reads what the resolver needs. */
+static void confine(const struct dracd *d, const char *dir)
 {
-	const char *const reads[] = { NULL }, *const writes[] = { dir, NULL };
-	const struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK | SANDBOX_THREADS, .read_paths = reads, .write_paths = writes };
+	const char *const reads[] = { d->s->resolv_conf, "/etc/hosts", NULL }, *const none[] = { NULL }, *const writes[] = { dir, NULL };
+	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK | SANDBOX_THREADS, .read_paths = none, .write_paths = writes };
 	struct err e = ERR_INIT;
 
+	if (d->peers != NULL)
+		sb.needs |= SANDBOX_NET_OUT;
+	if (peers_need_names(d->peers))
+		sb.read_paths = reads;
 	if (sandbox_enter(&sb, &e) != 0)
 		log_fatal("dracd can't confine itself: %s", e.text);
 }
@@ -115,8 +123,22 @@ static void open_core(struct dracd *d)
 		log_warn("drac: the last %zu octets of the journal were not understood and are left out (a crash in the middle of a write?)", lost);
 	if (d->s->listen_drac_tls[0] == '\0')
 		return;
-	if (tls_server_ctx(&d->tls, d->s->tls_cert_file, d->s->tls_key_file, "sunrpc", &e) != 0)
-		log_fatal("listen_drac_tls: %s", e.text);
+	if (peer_tls(d->s, false, &d->tls, &e) != 0)
+		log_fatal("%s", e.text);
+}
+
+static void on_peer_news(void *ctx)
+{
+	doors_news(((struct dracd *)ctx)->doors);
+}
+
+static void open_peers(struct dracd *d)
+{
+	const struct peers_hooks hooks = { on_peer_news, d };
+	struct err e = ERR_INIT;
+
+	if (peers_new(&d->peers, d->loop, d->s, d->core, &hooks, &e) != 0)
+		log_fatal("%s", e.text);
 }
 
 static void open_doors(struct dracd *d, struct proc *p)
@@ -141,6 +163,7 @@ static void on_retire(void *ctx)
 
 static void finish(struct dracd *d)
 {
+	peers_free(&d->peers);
 	doors_free(&d->doors);                                            /* flushes and answers */
 	core_expire(d->core, doors_now(d->loop));
 	keeper_free(&d->keeper);
@@ -161,13 +184,15 @@ void dracd_run(struct proc *p)
 	take_lock(&d);
 	open_core(&d);
 	d.keeper = keeper_new(d.loop, d.core, d.s->drac_table, d.keys, on_news, &d);
-	confine(dir);
+	open_peers(&d);
+	confine(&d, dir);
 	free(dir);
 	open_doors(&d, p);                                                /* with a thread, so behind the sandbox */
 	proc_start(p, &events, &d);
 	doors_news(d.doors);                                              /* publishes what the journal brought */
 	log_info("drac: %zu addresses from the journal", table_count(core_table(d.core)));
 	proc_ready(p);
+	peers_start(d.peers);
 	loop_run(d.loop);
 	finish(&d);
 }

@@ -96,7 +96,7 @@ static enum rpc_outcome run_grant(struct rpc *r)
 		return garbage(r);
 	if (g.bad_addr || g.addr.len == 0)
 		return entry_result(r, DRAC3_BADADDR, &en, 0, false);
-	g.who.flags &= ~(uint32_t)DRAC_WHO_TRUSTED;
+	g.who.flags &= DRAC_WHO_TLS | DRAC_WHO_PROXIED | DRAC_WHO_RENEWAL;        /* the others are for us to say */
 	if (g.who.user.n == 0 && r->who->class != CLASS_ADMIN)
 		return entry_result(r, DRAC3_DENIED, &en, 0, false);      /* version 3 names its user */
 	st = core_grant(r->core, &g, r->now, &retry, &sync);
@@ -149,7 +149,7 @@ static enum rpc_outcome run_revoke(struct rpc *r)
 		return garbage(r);
 	if (k.bad_addr || (k.addr.len == 0 && k.user.n == 0))
 		return count_result(r, DRAC3_BADADDR, 0, false);
-	unsigned n = core_revoke(r->core, &k.addr, k.user);
+	unsigned n = core_revoke(r->core, &k.addr, k.user, r->now);
 
 	return count_result(r, DRAC3_OK, n, true);
 }
@@ -158,7 +158,7 @@ static enum rpc_outcome run_flush(struct rpc *r)
 {
 	if (r->call->args.n != 0)
 		return garbage(r);
-	return count_result(r, DRAC3_OK, core_flush(r->core), true);
+	return count_result(r, DRAC3_OK, core_flush(r->core, r->now), true);
 }
 
 struct page {
@@ -204,22 +204,51 @@ static enum rpc_outcome run_list(struct rpc *r)
 	return RPC_NOW;
 }
 
+enum { PEER_STATS = 4 };
+_Static_assert(STAT_COUNT + 3 + PEER_STATS * CORE_PEERS_MAX <= DRAC_STATS, "STATS has room for 64 numbers");
+
 static void put_stat(struct buf *b, const char *name, uint64_t v)
 {
 	xdr_put_opaque(b, slice_of(name));
 	xdr_put_u64(b, v);
 }
 
+/* By number, in the order of drac_peers: a name does not fit into the name of a number. */
+static void put_peer(struct buf *b, unsigned n, const struct core_peer *p, struct table_time now)
+{
+	int64_t silent = now.mono_s - p->caught_up_mono_s;
+	bool has_all = p->state == CORE_PEER_SELF || (p->state == CORE_PEER_UP && silent <= CORE_PEER_SILENT_S);
+	const struct { const char *name; uint64_t v; } stats[PEER_STATS] = {
+		{ "state", p->state },
+		{ "lag_s", has_all ? 0 : (uint64_t)silent },
+		{ "events", p->events },
+		{ "clock_s", (uint64_t)p->clock_s },
+	};
+	char name[32];
+
+	for (size_t i = 0; i < PEER_STATS; i++) {
+		snprintf(name, sizeof(name), "peer%u_%s", n, stats[i].name);
+		put_stat(b, name, stats[i].v);
+	}
+}
+
 static enum rpc_outcome run_stats(struct rpc *r)
 {
+	const struct core_peer *peers;
+	size_t n_peers;
+
 	if (r->call->args.n != 0)
 		return garbage(r);
 	drac_reply_put(r->out, r->call->xid, DRAC_SUCCESS);
-	xdr_put_u32(r->out, STAT_COUNT + 2);
+	n_peers = core_peers(r->core, &peers);
+	xdr_put_u32(r->out, (uint32_t)(STAT_COUNT + 3 + PEER_STATS * n_peers));
+	put_stat(r->out, "clock", (uint64_t)r->now.wall_s);
 	put_stat(r->out, "entries", table_count(core_table(r->core)));
 	put_stat(r->out, "serial", core_serial(r->core));
 	for (size_t i = 0; i < STAT_COUNT; i++)
 		put_stat(r->out, core_stat_names[i], core_stats(r->core)[i]);
+	for (size_t i = 0; i < n_peers; i++)
+		put_peer(r->out, (unsigned)i + 1, &peers[i], r->now);
 	return RPC_NOW;
 }
 

@@ -254,6 +254,16 @@ enum drac_status table_query(struct table *t, const struct net_addr *addr, struc
 	return DRAC3_OK;
 }
 
+bool table_find(struct table *t, const struct net_addr *addr, const struct drac_who *who, struct table_time now, struct drac_voucher *out)
+{
+	struct entry *e = entry_live(t, addr, now);
+	const struct voucher *v = e != NULL ? grants_voucher_find(e, who) : NULL;
+
+	if (v != NULL)
+		grants_voucher_fill(v, out);
+	return v != NULL;
+}
+
 enum drac_status table_use(struct table *t, const struct net_addr *addr, struct table_time now, struct drac_entry *out)
 {
 	struct entry *e = entry_live(t, addr, now);
@@ -281,36 +291,64 @@ static void drop_voucher(struct table *t, struct voucher *v, table_gone_fn *gone
 		grants_drop(&t->in, e);
 }
 
-static unsigned revoke_user(struct table *t, struct slice user, table_gone_fn *gone, void *ctx)
+struct revoking {
+	struct slice user;                                            /* empty: all */
+	int64_t login_until;
+	table_gone_fn *gone;
+	void *ctx;
+};
+
+static unsigned revoke_user(struct table *t, const struct revoking *r)
 {
-	struct roamer *u;
+	const struct roamer *u = grants_roamer(&t->in, r->user);
+	struct list_node *node = u != NULL ? u->vouchers.next : NULL;
 	unsigned n = 0;
 
-	while ((u = grants_roamer(&t->in, user)) != NULL) {                  /* it goes with its last voucher */
-		drop_voucher(t, LIST_OF(list_first(&u->vouchers), struct voucher, of_user), gone, ctx);
+	for (unsigned left = u != NULL ? u->n : 0; left > 0; left--) {    /* the user goes with the last voucher */
+		struct voucher *v = LIST_OF(node, struct voucher, of_user);
+		node = node->next;
+		if (v->login_at > r->login_until)
+			continue;
+		drop_voucher(t, v, r->gone, r->ctx);
 		n++;
 	}
 	return n;
 }
 
-unsigned table_revoke(struct table *t, const struct net_addr *addr, struct slice user, table_gone_fn *gone, void *ctx)
+static unsigned revoke_entry(struct table *t, struct entry *e, const struct revoking *r)
 {
-	struct entry *e;
 	unsigned n = 0;
 
-	if (addr->len == 0)
-		return user.n ? revoke_user(t, user, gone, ctx) : 0;
-	e = grants_find(&t->in, addr);
-	if (e == NULL)
-		return 0;
 	for (struct voucher *v = e->vouchers, *next; v != NULL; v = next) {
 		next = v->next;                                           /* NULL when v is the last, with which the entry may go */
-		if (user.n != 0 && !slice_eq(grants_voucher_user(v), user))
+		if (v->login_at > r->login_until || (r->user.n != 0 && !slice_eq(grants_voucher_user(v), r->user)))
 			continue;
-		drop_voucher(t, v, gone, ctx);
+		drop_voucher(t, v, r->gone, r->ctx);
 		n++;
 	}
 	return n;
+}
+
+unsigned table_revoke_until(struct table *t, const struct net_addr *addr, struct slice user, int64_t login_until, table_gone_fn *gone, void *ctx)
+{
+	const struct revoking r = { user, login_until, gone, ctx };
+	struct entry *e;
+	unsigned n = 0;
+
+	if (addr->len == 0 && user.n != 0)
+		return revoke_user(t, &r);
+	if (addr->len == 0) {
+		LIST_EACH_SAFE(node, &t->in.by_id)
+			n += revoke_entry(t, ENTRY_OF_ID(node), &r);
+		return n;
+	}
+	e = grants_find(&t->in, addr);
+	return e != NULL ? revoke_entry(t, e, &r) : 0;
+}
+
+unsigned table_revoke(struct table *t, const struct net_addr *addr, struct slice user, table_gone_fn *gone, void *ctx)
+{
+	return addr->len == 0 && user.n == 0 ? 0 : table_revoke_until(t, addr, user, INT64_MAX, gone, ctx);
 }
 
 unsigned table_flush(struct table *t)

@@ -43,11 +43,15 @@ void table_restore(struct table *t, const struct net_addr *addr, const struct dr
 
 /* OK with *out filled (borrowed until the next change), NOTFOUND, LIMITED (shared). At most DRAC_VOUCHERS vouchers, those that end last. */
 enum drac_status table_query(struct table *t, const struct net_addr *addr, struct table_time now, struct drac_entry *out);
+/* One user's voucher (a version 1 or 2 caller's where user is empty), borrowed until the next change; shared or not. */
+bool table_find(struct table *t, const struct net_addr *addr, const struct drac_who *who, struct table_time now, struct drac_voucher *out);
 enum drac_status table_use(struct table *t, const struct net_addr *addr, struct table_time now, struct drac_entry *out);   /* counts */
 
 /* addr with len 0: all of the user; user empty: all of the address. gone is told each address. Returns the number of vouchers removed. */
 typedef void table_gone_fn(void *ctx, const struct net_addr *addr, struct slice user);
 unsigned table_revoke(struct table *t, const struct net_addr *addr, struct slice user, table_gone_fn *gone, void *ctx);
+/* The same for those who logged in at that second or before; neither address nor user: everybody. */
+unsigned table_revoke_until(struct table *t, const struct net_addr *addr, struct slice user, int64_t login_until, table_gone_fn *gone, void *ctx);
 unsigned table_flush(struct table *t);                                /* everything; number of addresses */
 
 unsigned table_expire(struct table *t, struct table_time now);        /* number of addresses removed */

@@ -13,7 +13,19 @@ static const struct conf_param rows[] = {
 	CONF_LIST(listen_drac_tcp, "127.0.0.1:0 [::1]:0",
 	    "The same by TCP."),
 	CONF_LIST(listen_drac_tls, "",
-	    "Where version 3 is served to other hosts by TLS with certificates on both sides. Empty for nowhere."),
+	    "Where version 3 is served to other hosts by TLS with certificates on both sides (drac_tls_peers), as ADDRESS:PORT. Empty for nowhere."),
+	CONF_LIST(drac_peers, "",
+	    "The other hosts of the site, as HOST:PORT of their listen_drac_tls. Each host fetches what the others grant and revoke, so each must name all others; "
+	    "one that names itself is fine, so all can have the same line."),
+	CONF_LIST(drac_tls_peers, "",
+	    "Whose certificates are good between the hosts: names that they bear, or fingerprints as sha256:HEX. Empty for the hosts of drac_peers. "
+	    "Who shows one may read and register everything, but not revoke."),
+	CONF_STRING(drac_tls_ca_file, "",
+	    "The certificate of the authority that signs for the hosts of drac_tls_peers (PEM). Not needed where all are listed by fingerprint."),
+	CONF_STRING(drac_tls_cert_file, "$tls_cert_file",
+	    "The certificate that dracd shows to other hosts, as server and as client (PEM, its chain behind it)."),
+	CONF_STRING(drac_tls_key_file, "$tls_key_file",
+	    "The private key of drac_tls_cert_file (PEM, without a passphrase)."),
 	CONF_BOOL(drac_rpcbind, "yes",
 	    "Whether dracd registers with rpcbind, which old clients ask for its port. It runs on without where there is no rpcbind."),
 	CONF_STRING(drac_table, "$state_directory/drac/dracd.db",
@@ -30,7 +42,8 @@ static const struct conf_param rows[] = {
 	    "Whether a DRAC entry opens relaying only for the sender addresses of the user who logged in. "
 	    "With no any sender may, as with sendmail of old, and smtpd reads drac_table when dracd does not answer."),
 	CONF_SECS(drac_lifetime, "30m", "1s", "1d",
-	    "How long an address may send after the login. Each new login, and an open IMAP session, begins it anew; sending does not."),
+	    "How long an address may send after the login. Each new login, and every third of this time a POP3 or IMAP session in use, begins it anew; sending does not. "
+	    "A session is in use when its client has sent a command since the last time, or waits in IDLE. Hosts of drac_peers should all have the same value."),
 	CONF_SECS(drac_max_age, "8h", "1s", "7d",
 	    "The longest that one login can count, however often it is renewed by activity. It can not be less than drac_lifetime."),
 	CONF_NUMBER(drac_users_per_address, "8", "1", "1000",

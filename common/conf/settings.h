@@ -81,6 +81,8 @@ struct settings {
 	bool drac;                                                    /* pop3d and imapd grant, smtpd asks */
 	const char *drac_socket;                                      /* $runtime_directory/dracd.sock */
 	const char *listen_drac_udp, *listen_drac_tcp, *listen_drac_tls;
+	const char *drac_peers, *drac_tls_peers;                      /* HOST:PORT ...; names and fingerprints, "": the hosts of drac_peers */
+	const char *drac_tls_ca_file, *drac_tls_cert_file, *drac_tls_key_file;
 	bool drac_rpcbind;
 	const char *drac_table;                                       /* $state_directory/drac/dracd.db */
 	const char *drac_allow;                                       /* the allow file */

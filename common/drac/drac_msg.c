@@ -372,12 +372,18 @@ int drac_count_read(struct slice result, enum drac_status *status_out, uint32_t 
 	return 0;
 }
 
+enum { SPAN_SHIFT = 8, SPAN_MAX = 0xffffff };
+
 void drac_event_put(struct buf *b, const struct drac_event *e)
 {
+	struct drac_who who = e->who;
+	bool has_login = e->kind == DRAC_EV_GRANT && e->login != 0 && e->login < e->expires && e->expires - e->login <= SPAN_MAX;
+
+	who.flags = (who.flags & DRAC_WHO_BITS) | (has_login ? (uint32_t)(e->expires - e->login) << SPAN_SHIFT : 0);
 	xdr_put_u64(b, e->serial);
 	xdr_put_u32(b, e->kind);
 	put_addr(b, &e->addr);
-	put_who(b, &e->who);
+	put_who(b, &who);
 	xdr_put_u64(b, e->expires);
 }
 
@@ -390,4 +396,9 @@ void drac_event_get(struct xdr *x, struct drac_event *out)
 		x->broken = true;
 	get_who(x, &out->who);
 	out->expires = xdr_get_u64(x);
+	uint32_t span = out->who.flags >> SPAN_SHIFT;
+
+	if (out->kind == DRAC_EV_GRANT && span != 0 && span < out->expires)
+		out->login = out->expires - span;
+	out->who.flags &= DRAC_WHO_BITS;
 }

@@ -18,7 +18,8 @@ enum drac_status { DRAC3_OK, DRAC3_DENIED, DRAC3_SYSERR, DRAC3_UNKNOWN, DRAC3_NO
 
 enum { DRAC_USER_MAX = 255, DRAC_SERVICE_MAX = 32, DRAC_HOST_MAX = 255, DRAC_SESSION_MAX = 64, DRAC_SENDER_MAX = 320, DRAC_CURSOR_MAX = 32,
 	DRAC_PAGE = 64, DRAC_VOUCHERS = 8, DRAC_STATS = 64 };
-enum { DRAC_WHO_TLS = 1, DRAC_WHO_PROXIED = 2, DRAC_WHO_RENEWAL = 4, DRAC_WHO_TRUSTED = 8 };  /* TRUSTED: ours, a v1 or v2 caller of drac_trust_v1 */
+/* TRUSTED: ours, a v1 or v2 caller of drac_trust_v1; REPLICATED: dracd has it from another host. A receiver heeds no bits but these. */
+enum { DRAC_WHO_TLS = 1, DRAC_WHO_PROXIED = 2, DRAC_WHO_RENEWAL = 4, DRAC_WHO_TRUSTED = 8, DRAC_WHO_REPLICATED = 16, DRAC_WHO_BITS = 31 };
 
 /* The call's head (RFC 5531 section 9). */
 struct drac_call {
@@ -45,7 +46,7 @@ void drac2_args_put(struct buf *b, const struct net_addr *a);             /* sig
 /* Version 3. An address that is read keeps len 0 when it was empty; bad_addr says that it had an impossible length. */
 struct drac_who { struct slice user, service, host, session; uint32_t flags; };
 struct drac_grant_args { struct net_addr addr; bool bad_addr; struct drac_who who; uint32_t ttl; };
-struct drac_voucher { struct drac_who who; uint64_t at, expires; };
+struct drac_voucher { struct drac_who who; uint64_t at, expires; };      /* at: when the user logged in */
 struct drac_entry {                                                   /* drac3_grant */
 	struct net_addr addr;
 	uint64_t first, expires;
@@ -58,7 +59,9 @@ struct drac_use_args { struct net_addr addr; bool bad_addr; struct slice sender;
 struct drac_list_args { struct slice cursor; uint32_t max; struct slice user; };
 struct drac_pull_args { uint64_t epoch, after; uint32_t max, wait_ms; };
 enum drac_event_kind { DRAC_EV_GRANT, DRAC_EV_REVOKE, DRAC_EV_FLUSH };
-struct drac_event { uint64_t serial; uint32_t kind; struct net_addr addr; struct drac_who who; uint64_t expires; };
+/* login: of a GRANT, when the user logged in; 0: not known. On the wire it is the upper 24 bits of flags: seconds from the login to the expiry. `expires` of a
+   REVOKE or FLUSH is when it was said: who logs in later is not meant. 0: not known. */
+struct drac_event { uint64_t serial; uint32_t kind; struct net_addr addr; struct drac_who who; uint64_t expires, login; };
 struct drac_pull_head { uint64_t epoch, last; bool snapshot_needed; };
 
 int drac_grant_args_read(struct slice args, struct drac_grant_args *out) WARN_UNUSED;
@@ -82,5 +85,19 @@ int drac_count_read(struct slice result, enum drac_status *status_out, uint32_t 
 enum drac_status drac_status_get(struct xdr *x);
 void drac_event_put(struct buf *b, const struct drac_event *e);
 void drac_event_get(struct xdr *x, struct drac_event *out);
+
+/*
+ * What a dracd hears from another one. Everything is looked at before fn is called for the first time; what fn gets is borrowed for the call.
+ * -1: the reply makes no sense. Status other than OK: nothing else is set.
+ */
+typedef void drac_event_fn(void *ctx, const struct drac_event *e);
+typedef void drac_entry_fn(void *ctx, const struct drac_entry *e);
+struct drac_pulled { enum drac_status status; struct drac_pull_head head; uint32_t n; };
+/* Serials must rise, from above `after` to head.last at most; of another epoch no events are told. */
+int drac_pull_res_read(struct slice result, uint64_t epoch, uint64_t after, struct drac_pulled *out, drac_event_fn *fn, void *ctx) WARN_UNUSED;
+struct drac_listed { enum drac_status status; uint32_t n; struct slice next; bool eof; };      /* next: borrowed from the result */
+int drac_list_res_read(struct slice result, struct drac_listed *out, drac_entry_fn *fn, void *ctx) WARN_UNUSED;
+/* One number out of a STATS reply by its name. 1: there; 0: not there. */
+int drac_stats_res_find(struct slice result, const char *name, uint64_t *value_out) WARN_UNUSED;
 
 #endif

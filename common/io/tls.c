@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/slice.h"
+#include "io/tls_peer.h"
 
 #define TLS_EXPORTER_LABEL "EXPORTER-Channel-Binding"                 /* RFC 9266 section 2 */
 #define TLS_EXPORTER_SIZE 32
@@ -24,6 +25,7 @@ struct tls_ctx {
 	bool is_client, verify;
 	unsigned char alpn[16];                                       /* wire form: length, then the name */
 	unsigned alpn_len;
+	struct tls_peer *peer;                                        /* NULL: not between hosts of ours */
 };
 
 /* OpenSSL's own words for what went wrong last; empties its queue. */
@@ -40,10 +42,12 @@ int tls_why(SSL *ssl, const char *what, struct err *e)
 {
 	int sys = errno;
 	long verdict = SSL_get_verify_result(ssl);
+	const struct tls_ctx *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const char *finding = ctx->peer != NULL ? tls_peer_finding(ctx->peer) : "";
 
-	if (!SSL_is_server(ssl) && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && verdict != X509_V_OK) {
+	if (SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && verdict != X509_V_OK) {
 		ERR_clear_error();
-		return err_set(e, ERR_DENIED, 0, "%s: certificate of the peer: %s", what, X509_verify_cert_error_string(verdict));
+		return err_set(e, ERR_DENIED, 0, "%s: certificate of the peer: %s", what, finding[0] ? finding : X509_verify_cert_error_string(verdict));
 	}
 	if (ERR_peek_last_error() != 0)
 		return tls_fail(e, ERR_TEMP, what);
@@ -63,6 +67,7 @@ static struct tls_ctx *tls_ctx_new(bool is_client)
 	ctx->ssl_ctx = SSL_CTX_new(is_client ? TLS_client_method() : TLS_server_method());
 	if (ctx->ssl_ctx == NULL)
 		abort();
+	SSL_CTX_set_app_data(ctx->ssl_ctx, ctx);
 	SSL_CTX_set_min_proto_version(ctx->ssl_ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx->ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx->ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
@@ -86,6 +91,7 @@ void tls_ctx_unref(struct tls_ctx **ctx)
 {
 	if (*ctx != NULL && --(*ctx)->refs == 0) {
 		SSL_CTX_free((*ctx)->ssl_ctx);
+		tls_peer_free(&(*ctx)->peer);
 		free(*ctx);
 	}
 	*ctx = NULL;
@@ -184,6 +190,22 @@ int tls_client_ctx(struct tls_ctx **ctx_out, bool verify, const char *ca_file, s
 	SSL_CTX_set_verify(ctx->ssl_ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	if (!verify)                                                  /* a short key is still better than plain text */
 		SSL_CTX_set_security_level(ctx->ssl_ctx, 1);
+	*ctx_out = ctx;
+	return 0;
+}
+
+int tls_peer_ctx(struct tls_ctx **ctx_out, bool is_client, const char *cert_file, const char *key_file, const char *ca_file, const char *accept,
+    const char *alpn, struct err *e)
+{
+	struct tls_ctx *ctx = tls_ctx_new(is_client);
+
+	if (tls_load_pair(ctx, cert_file, key_file, e) < 0 || tls_peer_new(&ctx->peer, ctx->ssl_ctx, ca_file, accept, e) < 0) {
+		tls_ctx_unref(&ctx);
+		return -1;
+	}
+	tls_set_alpn(ctx, alpn);
+	if (is_client && SSL_CTX_set_alpn_protos(ctx->ssl_ctx, ctx->alpn, ctx->alpn_len) != 0)
+		abort();
 	*ctx_out = ctx;
 	return 0;
 }

@@ -21,6 +21,10 @@ int tls_server_ctx(struct tls_ctx **ctx_out, const char *cert_file, const char *
 /* verify: check the chain and the name of the peer (system store, or ca_file when neither NULL nor ""); otherwise opportunistic. */
 int tls_client_ctx(struct tls_ctx **ctx_out, bool verify, const char *ca_file, struct err *e);
 
+/* For either end of a connection between hosts of ours (io/tls_peer.h says which certificates are good, ca_file and accept are its). */
+int tls_peer_ctx(struct tls_ctx **ctx_out, bool is_client, const char *cert_file, const char *key_file, const char *ca_file, const char *accept,
+    const char *alpn, struct err *e) WARN_UNUSED;
+
 void tls_ctx_cap_version(struct tls_ctx *ctx, int version);           /* no newer than, say, TLS1_2_VERSION, for connections made from now on */
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
 void tls_ctx_unref(struct tls_ctx **ctx);

@@ -59,7 +59,7 @@ static void journal_survives(void **state)
 	assert_true(sync);
 	assert_int_equal(core_grant(c, &g2, at(5), &retry, &sync), DRAC3_OK);
 	assert_int_equal(core_grant(c, &g3, at(5), &retry, &sync), DRAC3_OK);
-	core_revoke(c, &g3.addr, SLICE_NONE);
+	core_revoke(c, &g3.addr, SLICE_NONE, at(0));
 	assert_int_equal(core_sync(c), 0);
 	core_free(&c);                                                    /* as after kill -9: nothing more is written */
 	assert_int_equal(core_new(&c, s, at(100), &lost, &e), 0);

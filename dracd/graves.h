@@ -1,0 +1,24 @@
+/*
+ * dracd/graves.h - what was revoked lately: a grant that is older, told late by another host, stays out (drac.md 3.2, "revoke beats older grants").
+ *
+ * A grave is needed for as long as a login from before it could still be renewed, drac_max_age; when there are too many the oldest go first.
+ */
+#ifndef DRACD_GRAVES_H
+#define DRACD_GRAVES_H
+
+#include "io/net.h"
+
+#define GRAVES_MAX 4096u
+
+struct graves;
+
+struct graves *graves_new(int64_t keep_s);
+void graves_free(struct graves **g);
+
+/* As in a REVOKE: addr with len 0 is every address, an empty user every user; both: a FLUSH. */
+void graves_add(struct graves *g, const struct net_addr *addr, struct slice user, int64_t at_s, int64_t now_s);
+/* Was a login of that time (0: not known) revoked since? A login of the same second counts as later. */
+bool graves_hold(const struct graves *g, const struct net_addr *addr, struct slice user, int64_t login_s);
+size_t graves_count(const struct graves *g);
+
+#endif
