@@ -8,6 +8,7 @@
 #include "admin/commands.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
+#include "io/net.h"
 #include "server/policy.h"
 
 static int print_buf(struct buf *b)
@@ -74,6 +75,24 @@ static int run_conf_explain(const struct command_env *env)
 	return print_buf(&out);
 }
 
+/* Lists that are read word by word where they are needed: a word that is no network would only be without effect there. */
+static int check_networks(const struct settings *s, struct err *e)
+{
+	const struct { const char *name, *list; } lists[] = {
+		{ "plaintext_login_from", s->plaintext_login_from }, { "proxy_protocol_from", s->proxy_protocol_from }, { "drac_never", s->drac_never },
+	};
+	struct net_prefix net;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct slice rest = slice_of(lists[i].list), word;
+
+		while (conf_word(&rest, &word))
+			if (net_prefix_parse(word, &net) != 0)
+				return err_set(e, ERR_SYNTAX, 0, "%s in %s: \"%.*s\" is not a network like 192.0.2.0/24 (host bits must be 0)", lists[i].name, s->path, SLICE_FMT(word));
+	}
+	return 0;
+}
+
 static int run_check(const struct command_env *env)
 {
 	struct settings *s = NULL;
@@ -83,6 +102,8 @@ static int run_check(const struct command_env *env)
 
 	buf_init(&warnings, BUF_UNBOUNDED);
 	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0)
+		status = command_fail(EX_CONFIG, "%s", e.text);
+	else if (check_networks(s, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s", e.text);
 	else if (policy_lint(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);

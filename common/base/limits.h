@@ -6,6 +6,10 @@
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
+/* What a listed proxy may send before its client's octets (io/proxy.h) */
+#define LIMIT_PROXY_HEADER       2048        /* version 2 with what it may carry besides (TLS, names), which is skipped */
+#define LIMIT_PROXY_WAITING      4096        /* connections that wait for their header; more are closed */
+
 /* SMTP (RFC 5321 4.5.3.1 gives minima; these are ours) */
 #define LIMIT_SMTP_LINE          2048        /* command line with CRLF; AUTH lines below */
 #define LIMIT_AUTH_LINE          12288       /* RFC 4954 section 4 */

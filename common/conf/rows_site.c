@@ -43,6 +43,10 @@ static const struct conf_param rows[] = {
 	    "The authorities, in PEM, that the certificates of other servers are checked with. Empty means those of the system."),
 	CONF_NUMBER(front_processes, "0", "0", "256",
 	    "How many processes of each daemon speak with clients. 0 means one for each processor core."),
+	CONF_LIST(proxy_protocol_from, "",
+	    "Networks of proxies that hand us connections with a PROXY header (version 1 or 2; not with TLS of their own). From them every connection must begin "
+	    "with one, and the client is whom it names: in logs, limits, access rules and DRAC. A header from anywhere else is refused. The proxies' own addresses "
+	    "never get a DRAC entry, since everybody sits behind them."),
 	CONF_STRING(resolv_conf, "/etc/resolv.conf",
 	    "The file that names the DNS servers to ask."),
 	CONF_STRING(dns_server, "",

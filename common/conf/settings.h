@@ -34,6 +34,7 @@ struct settings {
 	const char *tls_key_file;
 	const char *tls_ca_file;                                      /* "" : the system's store */
 	uint32_t front_processes;                                     /* 0: one a core */
+	const char *proxy_protocol_from;                              /* networks whose connections begin with a PROXY header (io/proxy.h) */
 	const char *resolv_conf;                                      /* "/etc/resolv.conf"; tests give their own */
 	const char *dns_server;                                       /* "ADDR@PORT" overrides resolv_conf; "" */
 

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "io/conn.h"
+#include "io/proxy.h"
 #include "serve/login.h"
 #include "serve/session_msg.h"
 
@@ -40,6 +41,7 @@ struct front {
 	const struct login_proto *proto;
 	struct auth_client *auth;
 	struct tls_ctx *tls;                                          /* NULL: no certificate */
+	struct proxy_set *proxies;                                    /* proxy_protocol_from, and connections whose header is awaited */
 	struct list_node links;                                       /* to spawners; after a reload two: the older one still has sessions of ours */
 	struct front_link *spawner;                                   /* the one for new work; NULL while it is being restarted */
 	struct front_listener *listeners;
@@ -78,6 +80,7 @@ struct fconn {
 	struct auth_request *auth;
 	bool is_last_word;                                            /* AUTH_OK came with server data: the client's empty answer completes the login */
 	bool counted;                                                 /* in f->addrs and f->n_conns */
+	bool heard;                                                   /* the client has said something */
 	bool client_ended, half_ended;                                /* TLS: the client sends no more; the session was told */
 	bool parking;                                                 /* TLS: only what the session said last is still to be carried */
 	bool wake_due;                                                /* a change came meanwhile */

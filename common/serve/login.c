@@ -86,7 +86,7 @@ void fconn_logged_in(struct fconn *fc)
 
 void front_retire_if_empty(struct front *f)
 {
-	if (f->decided && list_is_empty(&f->conns) && list_is_empty(&f->ready) && list_is_empty(&f->passed))
+	if (f->decided && list_is_empty(&f->conns) && list_is_empty(&f->ready) && list_is_empty(&f->passed) && proxy_waiting(f->proxies) == 0)
 		loop_stop(f->l);
 }
 
@@ -188,6 +188,22 @@ static void heed(struct fconn *fc, enum login_want want, const struct login_ask 
 	}
 }
 
+/* Whom we do not know as a proxy shall not tell us who its client is. */
+static bool is_false_proxy(struct fconn *fc, struct slice in)
+{
+	char addr[NET_TEXT_MAX];
+	bool first = !fc->heard;
+
+	fc->heard = true;
+	if (!first || !proxy_is_header(in))
+		return false;
+	log_info("login refused: rip=%s, session=<%s>, reason=a PROXY header, and proxy_protocol_from does not list that address",
+	    net_addr_text(&fc->info.peer, addr), fc->session_id);
+	fc->f->proto->refuse("PROXY header not permitted from your address", conn_out(fc->c));
+	fconn_close(fc);
+	return true;
+}
+
 void fconn_drive(struct fconn *fc)
 {
 	while (fc->state == FC_DIALOGUE && conn_unsent(fc->c) < FRONT_OUT_HIGH) {
@@ -198,6 +214,8 @@ void fconn_drive(struct fconn *fc)
 
 		if (in.n == 0)
 			break;
+		if (is_false_proxy(fc, in))
+			return;
 		want = fc->f->proto->input(fc->s, in, &used, conn_out(fc->c), &ask);
 		if (want == LOGIN_INPUT && used == 0)
 			break;
@@ -384,9 +402,38 @@ static void on_accept(void *ctx, unsigned events)
 				log_warn("accept: %s", strerror(errno));
 			return;
 		}
+		if (proxy_is_listed(f->proxies, &peer)) {
+			proxy_wait(f->proxies, fd, &peer, li);
+			continue;
+		}
 		make_room(f);
 		take_in(f, fd, &peer, li->kind);
 	}
+}
+
+static void on_proxied(void *ctx, int fd, const struct net_addr *peer, void *arg)
+{
+	const struct front_listener *li = arg;
+
+	make_room(ctx);
+	take_in(ctx, fd, peer, li->kind);
+}
+
+static void on_bad_proxy(void *ctx, const struct net_addr *proxy, const char *why)
+{
+	char addr[NET_TEXT_MAX];
+
+	log_warn("login refused: rip=%s, reason=it is in proxy_protocol_from, but %s", net_addr_text(proxy, addr), why);
+	front_retire_if_empty(ctx);
+}
+
+static void know_proxies(struct front *f)
+{
+	static const struct proxy_set_ops proxy_ops = { .on_client = on_proxied, .on_bad = on_bad_proxy };
+	struct err e = ERR_INIT;
+
+	if (proxy_set_new(&f->proxies, f->l, f->s->proxy_protocol_from, &proxy_ops, f, &e) != 0)
+		log_fatal("proxy_protocol_from: %s", e.text);
 }
 
 /*
@@ -492,6 +539,7 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	text_random(&f.next_id, sizeof(f.next_id));
 	read_certificate(&f);
 	f.auth = auth_client_new(f.l, f.s);
+	know_proxies(&f);
 	listen_all(&f);
 	confine();
 	proc_start(p, &events, &f);
@@ -499,6 +547,7 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	loop_run(f.l);
 	auth_client_free(&f.auth);
 	front_links_free(&f);
+	proxy_set_free(&f.proxies);
 	tls_ctx_unref(&f.tls);
 	hmap_free(&f.by_id);
 	hmap_free(&f.addrs);

@@ -13,7 +13,8 @@ static void on_answer(void *ctx, const struct auth_answer *a);
 static void ask(struct fconn *fc, enum login_want want, const struct login_ask *q)
 {
 	struct front *f = fc->f;
-	struct auth_peer peer = { .service = f->proto->name, .addr = fc->info.peer, .tls = fc->info.tls, .session = fc->session_id, .grant = f->s->drac };
+	struct auth_peer peer = { .service = f->proto->name, .addr = fc->info.peer, .tls = fc->info.tls, .session = fc->session_id,
+		.grant = f->s->drac && !proxy_is_listed(f->proxies, &fc->info.peer) };
 	struct buf binding;
 
 	buf_init(&binding, 1024);

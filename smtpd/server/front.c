@@ -104,8 +104,35 @@ static void on_accept(void *ctx, unsigned events)
 				log_warn("accept: %s", strerror(errno));
 			return;
 		}
-		take_in(door->f, fd, &peer, door->listener);
+		if (proxy_is_listed(door->f->proxies, &peer))
+			proxy_wait(door->f->proxies, fd, &peer, door);
+		else
+			take_in(door->f, fd, &peer, door->listener);
 	}
+}
+
+static void on_proxied(void *ctx, int fd, const struct net_addr *peer, void *arg)
+{
+	const struct smtp_door *door = arg;
+
+	take_in(ctx, fd, peer, door->listener);
+}
+
+static void on_bad_proxy(void *ctx, const struct net_addr *proxy, const char *why)
+{
+	char text[NET_TEXT_MAX];
+
+	log_warn("refused connect from unknown[%s]: it is in proxy_protocol_from, but %s", net_addr_text(proxy, text), why);
+	smtp_front_retire_if_empty(ctx);
+}
+
+static void know_proxies(struct smtp_front *f)
+{
+	static const struct proxy_set_ops ops = { .on_client = on_proxied, .on_bad = on_bad_proxy };
+	struct err e = ERR_INIT;
+
+	if (proxy_set_new(&f->proxies, f->l, f->s->proxy_protocol_from, &ops, f, &e) != 0)
+		log_fatal("proxy_protocol_from: %s", e.text);
 }
 
 static void listen_all(struct smtp_front *f)
@@ -174,7 +201,7 @@ static void log_lint(struct smtp_front *f)
 
 void smtp_front_retire_if_empty(struct smtp_front *f)
 {
-	if (f->retiring && list_is_empty(&f->conns))
+	if (f->retiring && list_is_empty(&f->conns) && proxy_waiting(f->proxies) == 0)
 		loop_stop(f->l);
 }
 
@@ -342,6 +369,7 @@ void smtpd_front_run(struct proc *p)
 	open_dns(&f);
 	f.auth = auth_client_new(f.l, f.s);
 	f.drac = f.s->drac ? drac_client_new(f.l, f.s->drac_socket) : NULL;
+	know_proxies(&f);
 	listen_all(&f);
 	confine(&f);
 	f.entry = entry_new(f.l, f.s);
@@ -357,6 +385,7 @@ void smtpd_front_run(struct proc *p)
 	names_free(&f.names);
 	dns_free(&f.dns);
 	policy_free(&f.policy);
+	proxy_set_free(&f.proxies);
 	tls_ctx_unref(&f.tls);
 	hmap_free(&f.addrs);
 	buf_done(&f.warned);

@@ -203,6 +203,14 @@ static void move_deadline(struct smtp_conn *sc, size_t used, bool replied)
 	conn_deadline_ms(sc->c, (int64_t)sc->f->s->smtpd_timeout * 1000);
 }
 
+/* The session refuses it; here is why, for the admin who set a proxy up. */
+static void note_false_proxy(struct smtp_conn *sc, struct slice in)
+{
+	if (!sc->heard && proxy_is_header(in))
+		log_warn("" SC_WHO " sent a PROXY header, and proxy_protocol_from does not list that address", SC_WHO_ARGS(sc));
+	sc->heard = true;
+}
+
 static void drive(struct smtp_conn *sc)
 {
 	while (sc->state == SC_DIALOGUE && conn_unsent(sc->c) < FRONT_SMTP_OUT_HIGH) {
@@ -212,6 +220,7 @@ static void drive(struct smtp_conn *sc)
 
 		if (in.n == 0)
 			break;
+		note_false_proxy(sc, in);
 		smtp_session_set_time(sc->session, loop_wall_us(sc->f->l));
 		want = smtp_session_input(sc->session, in, &used, conn_out(sc->c));
 		conn_take(sc->c, used);
@@ -265,6 +274,7 @@ static void greet(struct smtp_conn *sc)
 	sc->greeted = true;
 	if (in.n > 0) {
 		log_info("PREGREET %zu after 0 from " SC_WHO, in.n, SC_WHO_ARGS(sc));
+		note_false_proxy(sc, in);
 		(void)smtp_session_input(sc->session, in, &used, conn_out(sc->c));
 		heed(sc);
 		return;

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "io/conn.h"
+#include "io/proxy.h"
 #include "queue/entry.h"
 #include "serve/super.h"
 #include "server/names.h"
@@ -38,6 +39,7 @@ struct smtp_front {
 	struct policy *policy;
 	struct auth_client *auth;
 	struct drac_client *drac;                                     /* NULL: the setting is off */
+	struct proxy_set *proxies;                                    /* proxy_protocol_from, and connections whose header is awaited */
 	struct entry *entry;
 	struct room_client *room;
 	struct dns *dns;
@@ -76,7 +78,7 @@ struct smtp_conn {
 	char peer_text[NET_TEXT_MAX];
 	int64_t greet_at_ms;
 	struct loop_timer timer;                                      /* greeting */
-	bool counted, greeted, paused;
+	bool counted, greeted, paused, heard;
 	size_t progress;                                              /* octets since the deadline was moved */
 
 	struct policy_client client;

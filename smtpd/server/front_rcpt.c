@@ -66,7 +66,7 @@ void smtp_front_want_mail(struct smtp_conn *sc)
 	smtp_conn_drop_large(sc);
 	arena_reset(sc->verdicts);
 	refusal = spool_refusal(sc, &close);
-	sc->drac = RELAY_DRAC_NOT_ASKED;
+	sc->drac = proxy_is_listed(f->proxies, &sc->peer) ? RELAY_DRAC_OFF : RELAY_DRAC_NOT_ASKED;
 	sc->drac_user = SLICE("");
 	sc->logged_client = false;
 	if (refusal == NULL && (sc->listener->flags & LISTENER_MUST_LOGIN) != 0 && login.n == 0 && f->drac == NULL)

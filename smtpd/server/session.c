@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "io/proxy.h"
 
 #define SKIP_MAX (1u << 20)                                           /* of a line that is too long */
 #define ARENA_FIRST 1024
@@ -292,6 +293,10 @@ static enum smtp_want take_line(struct smtp_session *s, struct slice in, size_t 
 	struct slice line;
 	size_t used = 0;
 
+	if (proxy_is_header(in)) {
+		*used_out = in.n;
+		return smtp_bye(s, out, "521 5.7.1 PROXY header not permitted from your address");
+	}
 	if (is_tls_hello(in)) {
 		*used_out = in.n;
 		return smtp_bye(s, out, CODE_TLS_TOO_EARLY, "TLS starts here with EHLO and STARTTLS, not at once");
