@@ -191,6 +191,8 @@ static const struct code_row rows[CODES] = {
 	[CODE_BROWSER] = { "C12", "521 5.5.1", "This is a mail server", "The client speaks HTTP.", "Point it at a web server." },
 	[CODE_AFTER_STARTTLS] = { "C13", "554 5.5.1", "Data behind STARTTLS", "Commands behind STARTTLS, in the open, are how somebody in between injects his own.",
 	    "The client must wait for 220 before it goes on." },
+	[CODE_FALSE_PROXY] = { "C14", "521 5.7.1", "PROXY header not permitted", "The connection began with a PROXY header, and its address is not listed as a proxy's.",
+	    "The admin lists proxies in proxy_protocol_from, and nobody else." },
 	/* trouble here */
 	[CODE_NO_SPACE] = { "T01", "452 4.3.1", "No space", "The spool's reserve of free space is reached.", "Try again. The admin makes room in spool_directory." },
 	[CODE_NOT_STORED] = { "T02", "451 4.3.0", "Not stored", "The message could not be made durable, so it was not taken.", "Try again. The admin reads the log: the disk." },

@@ -295,7 +295,7 @@ static enum smtp_want take_line(struct smtp_session *s, struct slice in, size_t 
 
 	if (proxy_is_header(in)) {
 		*used_out = in.n;
-		return smtp_bye(s, out, "521 5.7.1 PROXY header not permitted from your address");
+		return smtp_bye(s, out, CODE_FALSE_PROXY, "PROXY header not permitted from your address");
 	}
 	if (is_tls_hello(in)) {
 		*used_out = in.n;
