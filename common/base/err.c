@@ -21,7 +21,8 @@ int err_set(struct err *e, enum err_kind kind, int sys, const char *fmt, ...)
 		char room[128];
 
 		n = strlen(made.text);
-		snprintf(made.text + n, sizeof(made.text) - n, "%s%s", n > 0 ? ": " : "", strerror_r(sys, room, sizeof(room)));
+		snprintf(made.text + n, sizeof(made.text) - n, "%s%s", n > 0 ? ": " : "",
+		    sys == ELOOP ? "a symbolic link, which is not followed" : strerror_r(sys, room, sizeof(room)));
 	}
 	*e = made;
 	return -1;

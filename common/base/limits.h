@@ -40,6 +40,7 @@
 #define LIMIT_KEYWORD            64
 
 /* Messages */
+#define LIMIT_MESSAGE_FILE       (2ull << 30) /* what other programs put into a Maildir; message_size_limit goes as far */
 #define LIMIT_HEADER             (1u << 20)
 #define LIMIT_MIME_DEPTH         100
 #define LIMIT_MIME_PARTS         10000

@@ -125,7 +125,9 @@ static void add(struct txn *t, const struct found *f, struct slice name)
 	txn_add(t, &s, name, f->is_torn ? 0 : hash_of_id(f->n.stem));
 }
 
-/* Gives f a name with a UID of ours. 1: it has gone, or is not to be had; skip it. */
+enum { ADOPTED = 0, SKIPPED, LATER };
+
+/* Gives f a name with a UID of ours, or skips it: it has gone, or is not to be had. LATER: perhaps the next time. */
 static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, struct err *e)
 {
 	struct err why;
@@ -133,7 +135,7 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 	int rc;
 
 	if (measure(m, f, &why) != 0)
-		return 1;
+		return why.kind == ERR_NOTFOUND || why.kind == ERR_DENIED ? SKIPPED : LATER;
 	if (!same_folder(m, f))
 		f->n.keywords = 0;                                    /* letters of another folder mean other words */
 	f->n.has_uid = true;
@@ -142,15 +144,15 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 	buf_init(&name, BUF_UNBOUNDED);
 	rc = put_name(m, f, &name);
 	if (rc == 0 && renameat(f->in_new ? m->newfd : m->curfd, f->name.p, m->curfd, buf_str(&name)) != 0)
-		rc = errno == ENOENT ? 1 : err_set(e, err_kind_of(errno), errno, "adopting a message in %s", m->name);
-	if (rc == 0)
+		rc = errno == ENOENT ? SKIPPED : err_set(e, err_kind_of(errno), errno, "adopting a message in %s", m->name);
+	if (rc == ADOPTED)
 		add(t, f, buf_view(&name));
 	buf_done(&name);
 	return rc;
 }
 
-/* First ours, by their UIDs; then the rest, in the order of their dates, with new UIDs. */
-static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct arena *a, struct err *e)
+/* First ours, by their UIDs; then the rest, in the order of their dates, with new UIDs. *later_out: look again, not all could be had now. */
+static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, struct arena *a, bool *later_out, struct err *e)
 {
 	uint32_t next = m->uidnext, first;
 	struct untold u;
@@ -181,7 +183,8 @@ static int adopt_all(struct mbox *m, struct txn *t, struct found *f, size_t n, s
 
 		if (rc < 0)
 			return -1;
-		next += rc == 0;
+		next += rc == ADOPTED;
+		*later_out = *later_out || rc == LATER;
 	}
 	return 0;
 }
@@ -197,6 +200,7 @@ int mbox_scan_new(struct mbox *m, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	struct found *f;
+	bool later = false;
 	struct txn t;
 	size_t n;
 	int rc;
@@ -204,11 +208,11 @@ int mbox_scan_new(struct mbox *m, struct err *e)
 	txn_init(m, &t);
 	rc = dirlist(m->newfd, true, a, &f, &n, e);
 	if (rc == 0 && n > 0)
-		rc = adopt_all(m, &t, f, n, a, e);
+		rc = adopt_all(m, &t, f, n, a, &later, e);
 	if (rc == 0) {
 		m->stamp_new = stamp_of(m->newfd);
 		set_racy(m, 1, m->stamp_new);
-		m->racy |= n > SWALLOW ? 2u : 0;
+		m->racy |= (n > SWALLOW ? 2u : 0) | (later ? 1u : 0);
 		if (n == 0)
 			t.modseq = m->modseq;
 		rc = mbox_commit(m, &t, NULL, e);
@@ -276,6 +280,7 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 	unsigned char *seen = mem_new((size_t)mbox_slots(m) + 1);
 	int64_t before = stamp_of(m->curfd);
 	struct found *f;
+	bool later = false;
 	struct txn t;
 	size_t n;
 	int rc;
@@ -289,9 +294,9 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 			miss(m, &t, seen);                            /* a listing during renames may lack a name that is there */
 		m->stamp_cur = before;
 		if (n > 0)
-			rc = adopt_all(m, &t, f, n, a, e);
+			rc = adopt_all(m, &t, f, n, a, &later, e);
 		set_racy(m, 2, before);
-		m->racy |= n > 0 && !txn_is_empty(&t) ? 2u : 0;
+		m->racy |= later || (n > 0 && !txn_is_empty(&t)) ? 2u : 0;
 		if (txn_is_empty(&t))
 			t.modseq = m->modseq;
 		if (rc == 0)

@@ -69,12 +69,28 @@ static off_t size_for(size_t n)
 	return (off_t)(sizeof(struct head) + n * sizeof(struct entry));
 }
 
+static bool may_be_ours(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_size <= size_for(2 * ENTRIES_MAX + 1);
+}
+
+/* Says why quota_open() gave NULL. */
+static int no_quota(struct box *b, struct err *e)
+{
+	int why = errno;
+	struct stat st;
+
+	if (fstatat(b->dirfd, QUOTA_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !may_be_ours(&st))
+		return err_set(e, ERR_TEMP, 0, QUOTA_NAME " is %s: remove it, all is counted anew", S_ISREG(st.st_mode) ? "too large to be ours" : "not a plain file");
+	return err_set(e, err_kind_of(why), why, QUOTA_NAME);
+}
+
 static int map(struct quota *q, const struct stat *st)
 {
 	off_t size = st->st_size;
 	void *p;
 
-	if (!S_ISREG(st->st_mode))
+	if (!may_be_ours(st))
 		return -1;
 	if (size < size_for(SLOTS_FIRST)) {
 		size = size_for(SLOTS_FIRST);
@@ -181,7 +197,7 @@ static struct entry *entry_add(struct box *b, uint32_t uidvalidity)
 	if (x == NULL) {
 		size_t had = q->n;
 
-		if (had >= LIMIT_FOLDERS * 2 || ftruncate(q->fd, size_for(had * 2 + 1)) != 0 || (q = quota_open(b)) == NULL || q->n <= had)
+		if (had >= ENTRIES_MAX || ftruncate(q->fd, size_for(had * 2 + 1)) != 0 || (q = quota_open(b)) == NULL || q->n <= had)
 			return NULL;
 		x = &q->v[had];
 	}
@@ -369,7 +385,7 @@ static int recount_locked(struct box *b, struct quota *q, bool damaged, struct e
 		q->h->magic = MAGIC;
 	}
 	arena_free(&a);
-	return q != NULL ? 0 : rc != 0 ? -1 : err_set(e, err_kind_of(errno), errno, QUOTA_NAME);
+	return q != NULL ? 0 : rc != 0 ? -1 : no_quota(b, e);
 }
 
 /* Right already: another process has counted while we waited for our turn. */
@@ -388,7 +404,7 @@ static int recount(struct box *b, bool always, struct err *e)
 	int rc, fd;
 
 	if (q == NULL)
-		return err_set(e, err_kind_of(errno), errno, QUOTA_NAME);
+		return no_quota(b, e);
 	fd = fcntl(q->fd, F_DUPFD_CLOEXEC, 0);                        /* the lock stays whatever becomes of q; it is of the open file, not of the descriptor */
 	if (fd < 0 || !lock_byte(q, F_WRLCK, LOCK_COUNTING)) {
 		file_close(&fd);
@@ -407,7 +423,7 @@ int quota_prepare(struct box *b, struct err *e)
 	enum sum how;
 
 	if (q == NULL)
-		return err_set(e, err_kind_of(errno), errno, QUOTA_NAME);
+		return no_quota(b, e);
 	return is_right(b, q, &how) ? 0 : recount(b, false, e);
 }
 

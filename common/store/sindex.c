@@ -79,8 +79,8 @@ int sindex_open(struct sindex *x, int dirfd, struct err *e)
 	void *map;
 	int fd = openat(dirfd, SINDEX_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	if (fd < 0)
-		return err_set(e, err_kind_of(errno), errno, SINDEX_NAME);
+	if (fd < 0)                                                   /* what can't be an index is replaced by one; what can't be read now may be sound */
+		return err_set(e, errno == ELOOP || errno == ENXIO ? ERR_SYNTAX : err_kind_of(errno), errno, SINDEX_NAME);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct ihead)) {
 		close(fd);
 		return err_set(e, ERR_SYNTAX, 0, SINDEX_NAME " is too short or no plain file");

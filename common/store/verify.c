@@ -20,7 +20,7 @@ struct check {
 	struct mbox *m;
 	const struct verify_report *to;
 	bool repair;
-	unsigned faults;
+	unsigned faults, not_ours;                                    /* not_ours of them are for the admin to take away */
 };
 
 static void say(struct check *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -119,6 +119,23 @@ static void check_totals(struct check *c)
 		say(c, "the next UID is %u, the last %u, reserved up to %u", m->uidnext, last, m->reserved);
 }
 
+struct odd_place { struct check *c; const char *dir; };
+
+static void say_odd(void *ctx, const char *name, const char *what)
+{
+	const struct odd_place *p = ctx;
+
+	say(p->c, "%s/%s is no message: %s", p->dir, name, what);
+	p->c->not_ours++;
+}
+
+static int check_odd(struct check *c, struct err *e)
+{
+	struct odd_place cur = { c, "cur" }, new = { c, "new" };
+
+	return dirlist_odd(c->m->curfd, say_odd, &cur, e) != 0 ? -1 : dirlist_odd(c->m->newfd, say_odd, &new, e);
+}
+
 static int check_directory(struct check *c, struct err *e)
 {
 	struct arena *a = arena_new(0);
@@ -165,13 +182,16 @@ static int verify_folder(struct box *b, struct slice name, bool repair, const st
 
 	if (mbox_open(&c.m, b, name, e) != 0)
 		return -1;
+	c.m->stamp_new = c.m->stamp_cur = 0;                          /* so that it looks for what became readable without a sign of it */
 	rc = mbox_begin(c.m, e);
 	if (rc == 0) {
 		check_index(&c);
 		check_totals(&c);
 		rc = check_directory(&c, e);
+		if (rc == 0)
+			rc = check_odd(&c, e);
 		check_tmp(&c, repair);
-		if (rc == 0 && repair && c.faults > 0) {
+		if (rc == 0 && repair && c.faults > c.not_ours) {
 			c.m->damaged = true;                          /* the next to lock it builds it anew: that is us */
 			mbox_end(c.m);
 			rc = mbox_begin(c.m, e);

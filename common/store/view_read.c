@@ -109,6 +109,8 @@ static int read_message(int fd, bool lf, struct mbody *out, struct err *e)
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return err_set(e, ERR_DENIED, 0, "a message file is not a plain file");
+	if ((uint64_t)st.st_size > LIMIT_MESSAGE_FILE)
+		return err_set(e, ERR_DENIED, 0, "a message file is larger than a message may be");
 	if ((size_t)st.st_size < MAP_FROM) {
 		if (read_small(fd, (size_t)st.st_size, out, e) != 0)
 			return -1;

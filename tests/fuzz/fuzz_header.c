@@ -8,6 +8,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
+/* Unfolding takes CR and LF out, and may so bring an encoded word together. */
+static bool may_have_words(struct slice value)
+{
+	struct buf b;
+	bool yes;
+
+	buf_init(&b, BUF_UNBOUNDED);
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] != '\r' && value.p[i] != '\n')
+			buf_putc(&b, value.p[i]);
+	yes = slice_find(buf_view(&b), SLICE("=?")) >= 0;
+	buf_done(&b);
+	return yes;
+}
+
 static void check_value(struct slice value, struct arena *a)
 {
 	struct address *list;
@@ -16,7 +31,7 @@ static void check_value(struct slice value, struct arena *a)
 	int64_t when, again;
 	int zone, zone_again;
 
-	assert(slice_chr(decoded, '\n') < 0 || slice_find(value, SLICE("=?")) >= 0);
+	assert(slice_chr(decoded, '\n') < 0 || may_have_words(value));
 	assert(address_list(value, a, &list) <= LIMIT_ADDRESSES);
 	if (date_parse(value, &when, &zone) == 0) {
 		buf_init(&out, BUF_UNBOUNDED);
