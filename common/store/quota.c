@@ -26,6 +26,7 @@
 #include "base/mem.h"
 
 #define QUOTA_NAME "posthouse.quota"
+#define ENTRIES_MAX ((size_t)LIMIT_FOLDERS * 2)                       /* it grows no more from here on */
 #define MAGIC 0x325f51485fu
 
 enum { SLOTS_FIRST = 63, LOCK_ENTRIES = 0, LOCK_COUNTING = 1, BUSY_LOOKS = 40, BUSY_LOOK_US = 50 };
