@@ -26,13 +26,30 @@ static void ask(struct fconn *fc, enum login_want want, const struct login_ask *
 	buf_done(&binding);
 }
 
-/* fail2ban reads this line: the words up to rip= keep their order. */
+/* A user may call himself "x>, method=PLAIN, rip=192.0.2.1": nothing in the name may end it. */
+static void put_name(struct slice user, struct buf *out)
+{
+	for (size_t i = 0; i < user.n; i++) {
+		if (user.p[i] == '<' || user.p[i] == '>')
+			buf_putf(out, "\\x%02x", (unsigned)user.p[i]);
+		else
+			buf_putc(out, user.p[i]);
+	}
+}
+
+/* The filter of fail2ban (etc/fail2ban) reads this line: the words up to rip= keep their order, and only a refusal is called a failed login. Who was not
+   heard, or went away, has guessed nothing. */
 static void log_failure(const struct fconn *fc, const struct auth_answer *a, const char *reason)
 {
+	const char *what = a->result == AUTH_DENIED ? "failed" : a->result == AUTH_TEMP ? "not possible" : "broken off";
 	char addr[NET_TEXT_MAX];
+	struct buf name;
 
-	log_info("login failed: user=<%.*s>, method=%.*s, rip=%s%s, session=<%s>, reason=%s", SLICE_FMT(a->user), SLICE_FMT(a->method),
+	buf_init(&name, BUF_UNBOUNDED);
+	put_name(a->user, &name);
+	log_info("login %s: user=<%s>, method=%.*s, rip=%s%s, session=<%s>, reason=%s", what, buf_str(&name), SLICE_FMT(a->method),
 	    net_addr_text(&fc->info.peer, addr), fc->info.tls ? ", TLS" : "", fc->session_id, reason);
+	buf_done(&name);
 }
 
 static const char *reason_of(const struct auth_answer *a)

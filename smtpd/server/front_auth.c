@@ -30,6 +30,15 @@ static const char *reason(const struct auth_answer *a)
 	return a->result == AUTH_DENIED ? "authentication failure" : a->result == AUTH_CANCELLED ? "cancelled" : a->result == AUTH_TEMP ? "can't be checked now" : "malformed";
 }
 
+/* The filter of fail2ban (etc/fail2ban) knows "authentication failed" alone: who was not heard, or went away, has guessed nothing. */
+static void log_failure(const struct smtp_conn *sc, const struct auth_answer *a)
+{
+	const char *what = a->result == AUTH_DENIED ? "failed" : a->result == AUTH_TEMP ? "not possible now" : "broken off";
+
+	log_warn("" SC_WHO ": SASL %.*s authentication %s: %s, sasl_username=%.*s", SC_WHO_ARGS(sc),
+	    SLICE_FMT(a->method.n > 0 ? a->method : smtp_session_ask(sc->session)->mechanism), what, reason(a), SLICE_FMT(a->user));
+}
+
 static void on_auth(void *ctx, const struct auth_answer *a)
 {
 	struct smtp_conn *sc = ctx;
@@ -37,7 +46,6 @@ static void on_auth(void *ctx, const struct auth_answer *a)
 	if (a->result != AUTH_MORE)
 		sc->auth = NULL;
 	if (a->result != AUTH_MORE && a->result != AUTH_OK)
-		log_warn("" SC_WHO ": SASL %.*s authentication failed: %s, sasl_username=%.*s", SC_WHO_ARGS(sc),
-		    SLICE_FMT(a->method.n > 0 ? a->method : smtp_session_ask(sc->session)->mechanism), reason(a), SLICE_FMT(a->user));
+		log_failure(sc, a);
 	smtp_conn_answer(sc, &(struct smtp_answer){ .ok = true, .auth = a });
 }

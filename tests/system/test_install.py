@@ -41,14 +41,16 @@ def test_programs_run_from_where_they_are_installed():
 
 
 def test_shipped_settings_are_read():
-    etc = [d for d, _, names in os.walk(installed()) if "posthouse.conf" in names]
+    etc = [d for d, _, names in os.walk(installed()) if "posthouse.conf" in names and os.path.basename(d) == "posthouse"]
     assert len(etc) == 1
+    for name in ("filter.d", "jail.d"):
+        assert os.path.exists(os.path.join(os.path.dirname(etc[0]), "fail2ban", name, "posthouse.conf")), name
     r = subprocess.run([path("sbin/posthouse"), "-C", os.path.join(etc[0], "posthouse.conf"), "conf", "-n"], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
 
 
 def test_an_admins_file_is_never_overwritten():
-    etc = [d for d, _, names in os.walk(installed()) if "posthouse.conf" in names][0]
+    etc = [d for d, _, names in os.walk(installed()) if "posthouse.conf" in names and os.path.basename(d) == "posthouse"][0]
     with open(os.path.join(etc, "access"), "w") as f:
         f.write("Connect:192.0.2 REJECT\n")
     make("install", "DESTDIR=" + installed())
