@@ -45,6 +45,24 @@ bool map_impl_changed(const char *path, const struct stat *seen, struct stat *no
 	    now_out->st_mtim.tv_sec != seen->st_mtim.tv_sec || now_out->st_mtim.tv_nsec != seen->st_mtim.tv_nsec;
 }
 
+int map_impl_reload(struct map *m, struct stat *seen, bool loaded, int (*load)(struct map *m, bool exists, struct err *e), struct err *e)
+{
+	struct stat now;
+	struct err why = ERR_INIT;
+
+	if (!map_impl_changed(m->path, seen, &now) && loaded)
+		return 0;
+	*seen = now;
+	if (load(m, now.st_ino != 0, &why) == 0) {
+		m->generation++;
+		return 0;
+	}
+	if (!loaded)
+		return err_set(e, why.kind, 0, "%s", why.text);
+	memcpy(m->warning, why.text, sizeof(m->warning));
+	return 0;
+}
+
 static int open_memory_only(struct map **m_out, const char *path, struct err *e)
 {
 	return map_mem_open(m_out, path, MAP_TEXT_TABLE, e);

@@ -40,14 +40,14 @@ int map_text_each(const char *path, enum map_text kind, int (*fn)(void *ctx, uns
     void *ctx, struct err *e) WARN_UNUSED;
 
 /* Text to image in one go: new file, rename. Errors name "path:line". */
-enum map_db { MAP_DB_BTREE, MAP_DB_HASH, MAP_DB_CHECKED };
+enum map_db { MAP_DB_BTREE, MAP_DB_HASH, MAP_DB_CHECKED, MAP_DB_BTREE_DUPS, MAP_DB_HASH_DUPS };
 int map_compile(const char *text, enum map_text kind, const char *image, enum map_db db, struct err *e) WARN_UNUSED;
 
 /* Builds an image (makemap, newaliases, users.db): new file, fsync, then rename. An existing file's mode is kept, a new one gets `mode`.
-   MAP_DB_CHECKED is a btree with a checksum on every page: for tables that only we read. Page size 0: the library's choice. */
+   MAP_DB_CHECKED is a btree with a checksum on every page: for tables that only we read. _DUPS keeps several values of a key (makemap -d). Page size 0: the library's choice. */
 struct map_build;
 int map_build_new(struct map_build **b_out, const char *db_path, enum map_db kind, unsigned page_size, mode_t mode, struct err *e) WARN_UNUSED;
-int map_build_put(struct map_build *b, struct slice key, struct slice value, struct err *e) WARN_UNUSED;   /* a double key: ERR_EXISTS */
+int map_build_put(struct map_build *b, struct slice key, struct slice value, struct err *e) WARN_UNUSED;   /* a double key: ERR_EXISTS, but with _DUPS */
 int map_build_commit(struct map_build **b, struct err *e) WARN_UNUSED;
 void map_build_drop(struct map_build **b);
 

@@ -15,12 +15,19 @@
 #include "map/map_bdb.h"
 
 #define BUILD_CACHE (16u << 20)
+#define HASH_FIRST 4096                                                   /* elements that a hash is laid out for: what sendmail and Postfix say */
 
 struct map_build {
 	DB *db;
 	char *path, *tmp;
 	mode_t mode;
+	bool dups;
 };
+
+static bool is_hash(enum map_db kind)
+{
+	return kind == MAP_DB_HASH || kind == MAP_DB_HASH_DUPS;
+}
 
 int map_build_new(struct map_build **b_out, const char *db_path, enum map_db kind, unsigned page_size, mode_t mode, struct err *e)
 {
@@ -37,7 +44,12 @@ int map_build_new(struct map_build **b_out, const char *db_path, enum map_db kin
 		b->db->set_pagesize(b->db, page_size);
 	if (kind == MAP_DB_CHECKED)
 		b->db->set_flags(b->db, DB_CHKSUM);
-	int rc = b->db->open(b->db, NULL, b->tmp, NULL, kind == MAP_DB_HASH ? DB_HASH : DB_BTREE, DB_CREATE | DB_EXCL, 0600);
+	b->dups = kind == MAP_DB_BTREE_DUPS || kind == MAP_DB_HASH_DUPS;
+	if (b->dups)
+		b->db->set_flags(b->db, DB_DUP);
+	if (is_hash(kind))
+		b->db->set_h_nelem(b->db, HASH_FIRST);
+	int rc = b->db->open(b->db, NULL, b->tmp, NULL, is_hash(kind) ? DB_HASH : DB_BTREE, DB_CREATE | DB_EXCL, 0600);
 	if (rc != 0) {
 		map_bdb_err(e, rc, b->tmp);
 		map_build_drop(&b);
@@ -50,7 +62,7 @@ int map_build_new(struct map_build **b_out, const char *db_path, enum map_db kin
 int map_build_put(struct map_build *b, struct slice key, struct slice value, struct err *e)
 {
 	DBT k = map_bdb_dbt(key), v = map_bdb_dbt(value);
-	int rc = b->db->put(b->db, NULL, &k, &v, DB_NOOVERWRITE);
+	int rc = b->db->put(b->db, NULL, &k, &v, b->dups ? 0 : DB_NOOVERWRITE);
 
 	if (rc == DB_KEYEXIST)
 		return err_set(e, ERR_EXISTS, 0, "'%.*s' is there already", SLICE_FMT(slice_head(key, 120)));

@@ -3,28 +3,20 @@
  * An IPv4-mapped IPv6 address is its IPv4 address (as io/net.h has it; this layer may not include it).
  */
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
 #include "map/map_impl.h"
 
 struct network {
+	struct map_rule rule;
 	unsigned char octets[16];
-	unsigned len, bits, line;
-	struct slice value;
-	struct network *next;
-};
-
-struct content {
-	struct arena *arena;
-	struct network *first, **last;
-	const char *path;
+	unsigned len, bits;
 };
 
 struct map_cidr {
 	struct map base;
-	struct content *now;
+	struct map_rules *now;
 	struct stat seen;
 };
 
@@ -72,9 +64,9 @@ static bool host_bits_set(const struct network *n)
 	return memcmp(n->octets + whole, zero, n->len - whole) != 0;
 }
 
-static int add(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)
+static int add(void *rules, unsigned line, struct slice key, struct slice value, struct err *e)
 {
-	struct content *c = ctx;
+	struct map_rules *c = rules;
 	struct network *n = arena_alloc(c->arena, sizeof(*n));
 	ptrdiff_t slash = slice_chr(key, '/');
 	uint32_t bits = 0;
@@ -89,48 +81,18 @@ static int add(void *ctx, unsigned line, struct slice key, struct slice value, s
 		n->bits = bits;
 	if (host_bits_set(n))
 		return err_set(e, ERR_SYNTAX, 0, "%s:%u: '%.*s': bits are set behind the prefix", c->path, line, SLICE_FMT(slice_head(key, 80)));
-	n->line = line;
-	n->value = arena_dup(c->arena, value);
-	*c->last = n;
-	c->last = &n->next;
+	map_rules_append(c, &n->rule, line, arena_dup(c->arena, value));
 	return 0;
 }
 
-static void content_free(struct content *c)
+static int cidr_load(struct map *m, bool exists, struct err *e)
 {
-	if (c == NULL)
-		return;
-	arena_free(&c->arena);
-	free(c);
+	return map_rules_load(&self(m)->now, m, exists, add, e);
 }
 
 static int cidr_refresh(struct map *m, struct err *e)
 {
-	struct map_cidr *mc = self(m);
-	struct stat now;
-	struct err why = ERR_INIT;
-
-	if (!map_impl_changed(m->path, &mc->seen, &now) && mc->now != NULL)
-		return 0;
-	struct content *c = calloc(1, sizeof(*c));
-	if (c == NULL)
-		abort();
-	c->arena = arena_new(0);
-	c->last = &c->first;
-	c->path = m->path;
-	mc->seen = now;
-	m->warning[0] = '\0';
-	if (now.st_ino == 0 || map_text_each(m->path, MAP_TEXT_TABLE, add, c, &why) == 0) {
-		content_free(mc->now);
-		mc->now = c;
-		m->generation++;
-		return 0;
-	}
-	content_free(c);
-	if (mc->now == NULL)
-		return err_set(e, why.kind, 0, "%s", why.text);
-	memcpy(m->warning, why.text, sizeof(m->warning));
-	return 0;
+	return map_impl_reload(m, &self(m)->seen, self(m)->now != NULL, cidr_load, e);
 }
 
 static int cidr_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e UNUSED)
@@ -140,11 +102,13 @@ static int cidr_get(struct map *m, struct slice key, struct arena *a, struct sli
 
 	if (len == 0)
 		return 0;
-	for (const struct network *n = self(m)->now->first; n != NULL; n = n->next) {
+	for (const struct map_rule *r = self(m)->now->first; r != NULL; r = r->next) {
+		const struct network *n = (const struct network *)(const void *)r;
+
 		if (n->len != len || !same_prefix(n->octets, octets, n->bits))
 			continue;
-		map_impl_where(m, m->path, n->line);
-		*value_out = arena_dup(a, n->value);
+		map_impl_where(m, m->path, r->line);
+		*value_out = arena_dup(a, r->value);
 		return 1;
 	}
 	return 0;
@@ -152,7 +116,7 @@ static int cidr_get(struct map *m, struct slice key, struct arena *a, struct sli
 
 static void cidr_close(struct map *m)
 {
-	content_free(self(m)->now);
+	map_rules_free(&self(m)->now);
 }
 
 static const struct map_ops cidr_ops = { .get = cidr_get, .refresh = cidr_refresh, .close = cidr_close };

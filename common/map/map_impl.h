@@ -38,4 +38,25 @@ const char *map_impl_base(const char *path);                          /* the par
 /* Has the file behind path changed since *seen was filled? A file that is not there is a zeroed stat. */
 bool map_impl_changed(const char *path, const struct stat *seen, struct stat *now_out);
 
+/* The refresh of a map that is read whole: calls `load` when the file has changed since *seen. load takes the new content over and sets m->warning, or
+   returns -1 and leaves what is there: then that goes on answering and the error becomes the warning. loaded: there is content. */
+int map_impl_reload(struct map *m, struct stat *seen, bool loaded, int (*load)(struct map *m, bool exists, struct err *e), struct err *e);
+
+/* A text whose entries are tried in order. A kind's entry begins with a struct map_rule and lives in the arena. */
+struct map_rule {
+	unsigned line;
+	struct slice value;
+	struct map_rule *next;
+};
+struct map_rules {
+	struct arena *arena;
+	struct map_rule *first, **last;
+	const char *path;                                             /* borrowed, for messages */
+};
+/* Replaces *now with what the text says; add() makes an entry of a line and calls map_rules_append(). For map_impl_reload(). */
+int map_rules_load(struct map_rules **now, struct map *m, bool exists,
+    int (*add)(void *rules, unsigned line, struct slice key, struct slice value, struct err *e), struct err *e);
+void map_rules_append(struct map_rules *r, struct map_rule *rule, unsigned line, struct slice value);      /* value lives as long as the arena */
+void map_rules_free(struct map_rules **r);
+
 #endif

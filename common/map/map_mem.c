@@ -95,38 +95,24 @@ static int add(void *ctx, unsigned line, struct slice key, struct slice value, s
 	return 0;
 }
 
-static int mem_load(struct map_mem *mm, bool exists, struct err *e)
+static int mem_load(struct map *m, bool exists, struct err *e)
 {
-	struct load l = { .c = content_new(), .kind = mm->kind, .path = mm->base.path };
+	struct map_mem *mm = self(m);
+	struct load l = { .c = content_new(), .kind = mm->kind, .path = m->path };
 
-	if (exists && map_text_each(mm->base.path, mm->kind, add, &l, e) != 0) {
+	if (exists && map_text_each(m->path, mm->kind, add, &l, e) != 0) {
 		content_free(l.c);
 		return -1;
 	}
 	content_free(mm->now);
 	mm->now = l.c;
-	mm->base.generation++;
-	memcpy(mm->base.warning, l.c->hint, sizeof(l.c->hint));
+	memcpy(m->warning, l.c->hint, sizeof(l.c->hint));
 	return 0;
 }
 
 static int mem_refresh(struct map *m, struct err *e)
 {
-	struct map_mem *mm = self(m);
-	struct stat now;
-	struct err why = ERR_INIT;
-
-	if (mm->now != NULL && !map_impl_changed(m->path, &mm->seen, &now))
-		return 0;
-	if (mm->now == NULL)
-		(void)map_impl_changed(m->path, &mm->seen, &now);
-	mm->seen = now;
-	if (mem_load(mm, now.st_ino != 0, &why) == 0)
-		return 0;
-	if (mm->now == NULL)
-		return err_set(e, why.kind, 0, "%s", why.text);
-	memcpy(m->warning, why.text, sizeof(m->warning));
-	return 0;
+	return map_impl_reload(m, &self(m)->seen, self(m)->now != NULL, mem_load, e);
 }
 
 static int mem_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e UNUSED)

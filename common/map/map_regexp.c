@@ -6,7 +6,6 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/buf.h"
 #include "map/map_impl.h"
@@ -16,22 +15,14 @@
 #define HEAP_LIMIT_KIB 4096u
 
 struct pattern {
+	struct map_rule rule;
 	pcre2_code *code;
 	bool negate;
-	unsigned line;
-	struct slice value;
-	struct pattern *next;
-};
-
-struct content {
-	struct arena *arena;
-	struct pattern *first, **last;
-	const char *path;
 };
 
 struct map_regexp {
 	struct map base;
-	struct content *now;
+	struct map_rules *now;
 	struct stat seen;
 	pcre2_match_context *limits;
 };
@@ -63,7 +54,7 @@ static int flags_of(struct slice flags, uint32_t *options_out)
 	return 0;
 }
 
-static int compile(struct content *c, struct pattern *p, struct slice regex, uint32_t options, struct err *e)
+static int compile(struct map_rules *c, struct pattern *p, unsigned line, struct slice regex, uint32_t options, struct err *e)
 {
 	int number = 0;
 	PCRE2_SIZE offset = 0;
@@ -72,14 +63,14 @@ static int compile(struct content *c, struct pattern *p, struct slice regex, uin
 	p->code = pcre2_compile((PCRE2_SPTR)regex.p, regex.n, options, &number, &offset, NULL);
 	if (p->code == NULL) {
 		pcre2_get_error_message(number, text, sizeof(text));
-		return err_set(e, ERR_SYNTAX, 0, "%s:%u: pattern, octet %zu: %s", c->path, p->line, (size_t)offset, (const char *)text);
+		return err_set(e, ERR_SYNTAX, 0, "%s:%u: pattern, octet %zu: %s", c->path, line, (size_t)offset, (const char *)text);
 	}
 	arena_on_reset(c->arena, free_code, p->code);
 	return 0;
 }
 
 /* The text reader cuts the key at the first blank, but a pattern may hold blanks: put the line together again and cut at the closing '/'. */
-static int split(struct content *c, unsigned line, struct slice whole, struct slice *regex_out, struct slice *flags_out, struct slice *value_out, struct err *e)
+static int split(struct map_rules *c, unsigned line, struct slice whole, struct slice *regex_out, struct slice *flags_out, struct slice *value_out, struct err *e)
 {
 	size_t at = 1;
 
@@ -100,15 +91,14 @@ static int split(struct content *c, unsigned line, struct slice whole, struct sl
 	return 0;
 }
 
-static int add(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)
+static int add(void *rules, unsigned line, struct slice key, struct slice value, struct err *e)
 {
-	struct content *c = ctx;
+	struct map_rules *c = rules;
 	struct pattern *p = arena_alloc(c->arena, sizeof(*p));
 	struct slice whole = slice_of(arena_printf(c->arena, "%.*s %.*s", SLICE_FMT(key), SLICE_FMT(value)));
 	struct slice regex, flags, answer;
 	uint32_t options;
 
-	p->line = line;
 	if (whole.p[0] == '!') {
 		p->negate = true;
 		whole = slice_from(whole, 1);
@@ -117,49 +107,20 @@ static int add(void *ctx, unsigned line, struct slice key, struct slice value, s
 		return -1;
 	if (flags_of(flags, &options) != 0)
 		return err_set(e, ERR_SYNTAX, 0, "%s:%u: flags are of i, s, m, x, not '%.*s'", c->path, line, SLICE_FMT(slice_head(flags, 20)));
-	if (compile(c, p, regex, options, e) != 0)
+	if (compile(c, p, line, regex, options, e) != 0)
 		return -1;
-	p->value = answer;
-	*c->last = p;
-	c->last = &p->next;
+	map_rules_append(c, &p->rule, line, answer);
 	return 0;
 }
 
-static void content_free(struct content *c)
+static int regexp_load(struct map *m, bool exists, struct err *e)
 {
-	if (c == NULL)
-		return;
-	arena_free(&c->arena);
-	free(c);
+	return map_rules_load(&self(m)->now, m, exists, add, e);
 }
 
 static int regexp_refresh(struct map *m, struct err *e)
 {
-	struct map_regexp *mr = self(m);
-	struct stat now;
-	struct err why = ERR_INIT;
-
-	if (!map_impl_changed(m->path, &mr->seen, &now) && mr->now != NULL)
-		return 0;
-	struct content *c = calloc(1, sizeof(*c));
-	if (c == NULL)
-		abort();
-	c->arena = arena_new(0);
-	c->last = &c->first;
-	c->path = m->path;
-	mr->seen = now;
-	m->warning[0] = '\0';
-	if (now.st_ino == 0 || map_text_each(m->path, MAP_TEXT_TABLE, add, c, &why) == 0) {
-		content_free(mr->now);
-		mr->now = c;
-		m->generation++;
-		return 0;
-	}
-	content_free(c);
-	if (mr->now == NULL)
-		return err_set(e, why.kind, 0, "%s", why.text);
-	memcpy(m->warning, why.text, sizeof(m->warning));
-	return 0;
+	return map_impl_reload(m, &self(m)->seen, self(m)->now != NULL, regexp_load, e);
 }
 
 /* "$1" or "${1}" at the head of s: how many octets it takes, 0 when it is none. */
@@ -196,10 +157,10 @@ static struct slice answer(const struct pattern *p, struct slice key, pcre2_matc
 {
 	struct buf out;
 
-	if (slice_chr(p->value, '$') < 0)
-		return arena_dup(a, p->value);
+	if (slice_chr(p->rule.value, '$') < 0)
+		return arena_dup(a, p->rule.value);
 	buf_init(&out, BUF_UNBOUNDED);
-	substitute(p->value, key, pcre2_get_ovector_pointer(md), matched > 0 ? (unsigned)matched : 0, &out);
+	substitute(p->rule.value, key, pcre2_get_ovector_pointer(md), matched > 0 ? (unsigned)matched : 0, &out);
 	struct slice s = arena_dup(a, buf_view(&out));
 
 	buf_done(&out);
@@ -213,13 +174,14 @@ static int regexp_get(struct map *m, struct slice key, struct arena *a, struct s
 
 	if (md == NULL)
 		abort();
-	for (const struct pattern *p = self(m)->now->first; p != NULL && found == 0; p = p->next) {
+	for (const struct map_rule *r = self(m)->now->first; r != NULL && found == 0; r = r->next) {
+		const struct pattern *p = (const struct pattern *)(const void *)r;
 		int rc = pcre2_match(p->code, (PCRE2_SPTR)key.p, key.n, 0, 0, md, self(m)->limits);
 		if (rc < 0 && rc != PCRE2_ERROR_NOMATCH) {
-			found = err_set(e, ERR_TEMP, 0, "%s:%u: the pattern is too costly to match", m->path, p->line);
+			found = err_set(e, ERR_TEMP, 0, "%s:%u: the pattern is too costly to match", m->path, r->line);
 		} else if ((rc >= 0) != p->negate) {
 			*value_out = answer(p, key, md, rc, a);
-			map_impl_where(m, m->path, p->line);
+			map_impl_where(m, m->path, r->line);
 			found = 1;
 		}
 	}
@@ -229,7 +191,7 @@ static int regexp_get(struct map *m, struct slice key, struct arena *a, struct s
 
 static void regexp_close(struct map *m)
 {
-	content_free(self(m)->now);
+	map_rules_free(&self(m)->now);
 	pcre2_match_context_free(self(m)->limits);
 }
 

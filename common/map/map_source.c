@@ -6,11 +6,11 @@
  *   no        yes         the image (made by makemap or postmap)
  *   small     any         the text, in memory; the image is written too when it is older, for restarts with a broken text and for other programs
  *   large     fresh       the image
- *   large     older, no   the image, once rebuilt (in memory where this process may not write)
+ *   large     older, no   the image, once rebuilt; where this process may not write it (a confined front), the text in memory until somebody who may
+ *                         (posthouse check or reload, makemap, newaliases) has written it
  *   broken    yes         what answered before, or the last good image; map_warning() says file and line
  *   broken    no          what answered before, or the error
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,7 @@ struct map_source {
 	struct map *active;
 	char *image;
 	struct stat seen, image_seen;
+	bool wants_image;                                             /* a large text is in memory because its image could not be written here */
 };
 
 static struct map_source *self(struct map *m)
@@ -94,7 +95,17 @@ static int load_memory(struct map_source *s, bool image_is_older, struct err *e)
 	if (image_is_older && map_compile(s->base.path, s->kind, s->image, MAP_DB_HASH, NULL) != 0)
 		s->image_seen = (struct stat){ 0 };                       /* the next program that may write here makes it */
 	use(s, m);
+	s->wants_image = false;
 	memcpy(s->base.warning, m->warning, sizeof(s->base.warning));
+	return 0;
+}
+
+/* Whatever kept the image from being written - no permission, no space - the text itself is here: a broken text fails again in memory. */
+static int load_without_image(struct map_source *s, struct err *e)
+{
+	if (load_memory(s, false, e) != 0)
+		return -1;
+	s->wants_image = true;
 	return 0;
 }
 
@@ -102,11 +113,12 @@ static int load_image(struct map_source *s, bool image_is_older, struct err *e)
 {
 	struct map *m;
 
-	if (image_is_older && map_compile(s->base.path, s->kind, s->image, MAP_DB_HASH, e) != 0)
-		return e->kind == ERR_DENIED || e->sys == EROFS ? load_memory(s, false, e) : -1;
+	if (image_is_older && map_compile(s->base.path, s->kind, s->image, MAP_DB_HASH, NULL) != 0)
+		return load_without_image(s, e);
 	if (map_db_open(&m, s->image, e) != 0)
 		return -1;
 	use(s, m);
+	s->wants_image = false;
 	s->base.warning[0] = '\0';
 	return 0;
 }
@@ -145,7 +157,7 @@ static int source_load(struct map_source *s, const struct stat *text, struct err
 static int source_refresh(struct map *m, struct err *e)
 {
 	struct map_source *s = self(m);
-	struct stat now;
+	struct stat now, image;
 
 	if (map_impl_changed(m->path, &s->seen, &now) || s->active == NULL) {
 		if (source_load(s, &now, e) != 0)
@@ -153,8 +165,8 @@ static int source_refresh(struct map *m, struct err *e)
 		s->seen = now;
 		return 0;
 	}
-	if (now.st_ino == 0 && map_impl_changed(s->image, &s->image_seen, &now))      /* only an image, if anything */
-		return source_load(s, &(struct stat){ 0 }, e);
+	if ((now.st_ino == 0 || s->wants_image) && map_impl_changed(s->image, &s->image_seen, &image))
+		return source_load(s, &now, e);
 	unsigned before = map_generation(s->active);
 	int rc = map_refresh(s->active, e);
 	m->generation += map_generation(s->active) != before;
