@@ -1,9 +1,15 @@
 /*
  * deliver/boxes.c - see boxes.h.
+ *
+ * Who delivers keeps the INBOX open too: the next delivery then costs a look at the log, not reading it. Whether the directory is still the one that is
+ * open is looked at once a second: one that was moved away or restored is heeded then.
  */
 #include "deliver/boxes.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/hash.h"
 #include "base/limits.h"
@@ -12,12 +18,15 @@
 #include "serve/accounts.h"
 #include "serve/boxdir.h"
 
-enum { BOXES_OPEN = 200 };
+enum { BOXES_OPEN = 200, LOOK_MS = 1000 };
 
 struct open_box {
 	struct list_node node;                                        /* least recently used first */
-	char *user;
+	char *user, *dir;
 	struct box *box;
+	struct mbox *inbox;
+	struct stat st;                                               /* of the directory that is open */
+	int64_t looked_ms;
 };
 
 struct boxes {
@@ -25,22 +34,26 @@ struct boxes {
 	struct users *users;                                          /* for quotas; NULL: could not be opened, defaults count */
 	struct hmap *by_user;
 	struct list_node order;
+	bool with_inbox;
 };
 
 static void close_one(struct boxes *b, struct open_box *ob)
 {
 	hmap_del(b->by_user, slice_of(ob->user));
 	list_remove(&ob->node);
+	mbox_close(&ob->inbox);
 	box_close(&ob->box);
 	free(ob->user);
+	free(ob->dir);
 	free(ob);
 }
 
-struct boxes *boxes_new(const struct settings *s)
+struct boxes *boxes_new(const struct settings *s, bool with_inbox)
 {
 	struct boxes *b = mem_new(sizeof(*b));
 
 	b->settings = s;
+	b->with_inbox = with_inbox;
 	b->by_user = hmap_new();
 	list_init(&b->order);
 	if (users_open(&b->users, s->accounts_db, NULL) < 0)
@@ -68,40 +81,74 @@ void boxes_limits(struct boxes *b, struct slice user, uint64_t *octets_out, uint
 	accounts_limits_of(b->settings, b->users, user, octets_out, messages_out);
 }
 
-int boxes_get(struct boxes *b, struct slice user, bool make, struct box **box_out, struct err *e)
+static bool is_current(struct open_box *ob, int64_t now_ms)
 {
-	struct open_box *ob = hmap_get(b->by_user, user);
+	struct stat st;
+
+	if (now_ms - ob->looked_ms < LOOK_MS)
+		return true;
+	ob->looked_ms = now_ms;
+	return stat(ob->dir, &st) == 0 && st.st_ino == ob->st.st_ino && st.st_dev == ob->st.st_dev;
+}
+
+/* Fills *ob; on failure there is only ob->dir to free. */
+static int open_one(struct boxes *b, struct slice user, bool make, struct open_box *ob, struct err *e)
+{
 	struct box_options opt = { .special_folders = b->settings->special_folders, .hostname = b->settings->myhostname };
-	struct box *box;
 	struct buf dir;
 	int rc;
 
-	boxes_limits(b, user, &opt.quota_storage, &opt.quota_messages);
-	if (ob != NULL) {
-		box_set_limits(ob->box, opt.quota_storage, opt.quota_messages);
-		list_remove(&ob->node);
-		list_append(&b->order, &ob->node);
-		*box_out = ob->box;
-		return 0;
-	}
 	buf_init(&dir, BUF_UNBOUNDED);
-	if (boxdir_of(b->settings, user, &dir) < 0)
-		rc = err_set(e, ERR_DENIED, 0, "\"%.*s\" is no name for a mailbox", SLICE_FMT(slice_head(user, LIMIT_USER_NAME)));
-	else
-		rc = box_open(&box, buf_str(&dir), make, &opt, e);
+	rc = boxdir_of(b->settings, user, &dir);
+	ob->dir = mem_str(buf_str(&dir));
 	buf_done(&dir);
 	if (rc < 0)
+		return err_set(e, ERR_DENIED, 0, "\"%.*s\" is no name for a mailbox", SLICE_FMT(slice_head(user, LIMIT_USER_NAME)));
+	boxes_limits(b, user, &opt.quota_storage, &opt.quota_messages);
+	if (box_open(&ob->box, ob->dir, make, &opt, e) < 0)
 		return -1;
+	if (stat(ob->dir, &ob->st) != 0)
+		(void)err_set(e, err_kind_of(errno), errno, "%s", ob->dir);
+	else if (!b->with_inbox || mbox_open(&ob->inbox, ob->box, SLICE("INBOX"), e) == 0)
+		return 0;
+	box_close(&ob->box);
+	return -1;
+}
+
+static void keep(struct boxes *b, struct slice user, struct open_box *ob)
+{
 	if (hmap_count(b->by_user) >= BOXES_OPEN)
 		close_one(b, LIST_OF(list_first(&b->order), struct open_box, node));
-	ob = mem_new(sizeof(*ob));
 	ob->user = mem_new(user.n + 1);
-	for (size_t i = 0; i < user.n; i++)
-		ob->user[i] = user.p[i];
-	ob->box = box;
-	list_append(&b->order, &ob->node);
+	memcpy(ob->user, user.p, user.n);
 	hmap_put(b->by_user, user, ob);
-	*box_out = box;
+}
+
+int boxes_get(struct boxes *b, struct slice user, bool make, int64_t now_ms, struct box **box_out, struct err *e)
+{
+	struct open_box *ob = hmap_get(b->by_user, user);
+	uint64_t octets, messages;
+
+	if (ob != NULL && !is_current(ob, now_ms)) {
+		close_one(b, ob);
+		ob = NULL;
+	}
+	if (ob != NULL) {
+		boxes_limits(b, user, &octets, &messages);
+		box_set_limits(ob->box, octets, messages);
+	} else {
+		ob = mem_new(sizeof(*ob));
+		ob->looked_ms = now_ms;
+		if (open_one(b, user, make, ob, e) < 0) {
+			free(ob->dir);
+			free(ob);
+			return -1;
+		}
+		keep(b, user, ob);
+	}
+	list_remove(&ob->node);
+	list_append(&b->order, &ob->node);
+	*box_out = ob->box;
 	return 0;
 }
 

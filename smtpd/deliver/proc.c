@@ -35,11 +35,11 @@ struct deliver {
 
 /* ---- one mailbox ---- */
 
-static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct delivery *del, const char **path_out, struct err *e)
+static int put_once(struct deliver *d, const struct qjob_rcpt *r, const struct delivery *del, const char **path_out, struct err *e)
 {
 	struct box *box;
 
-	if (boxes_get(d->boxes, r->user, true, &box, e) < 0)
+	if (boxes_get(d->boxes, r->user, true, loop_now(d->loop), &box, e) < 0)
 		return -1;
 	if (box_deliver(box, r->folder.n > 0 ? r->folder : SLICE("INBOX"), del, d->arena, path_out, e) == 0)
 		return 0;
@@ -47,6 +47,15 @@ static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct d
 	if (r->folder.n > 0 && (e->kind == ERR_NOTFOUND || e->kind == ERR_DENIED))
 		return box_deliver(box, SLICE("INBOX"), del, d->arena, path_out, e);
 	return -1;
+}
+
+/* A mailbox that was moved away or restored while we had it open is opened anew. */
+static int put_into(struct deliver *d, const struct qjob_rcpt *r, const struct delivery *del, const char **path_out, struct err *e)
+{
+	if (put_once(d, r, del, path_out, e) == 0)
+		return 0;
+	boxes_forget(d->boxes, r->user);
+	return e->kind == ERR_LIMIT || e->kind == ERR_DENIED ? -1 : put_once(d, r, del, path_out, e);
 }
 
 /* A full mailbox is "try later" for over_quota_grace, then the sender hears; after it room.c refuses at RCPT. */
@@ -79,7 +88,6 @@ static void deliver_rcpt(struct deliver *d, const struct qjob *job, const struct
 
 	if (put_into(d, r, del, &path, &e) < 0) {
 		set_failure(&res, d->settings, job, &e, t.began);
-		boxes_forget(d->boxes, r->user);
 	} else if (path != NULL) {
 		del->link_from = path;
 	}
@@ -234,7 +242,7 @@ void smtpd_deliver_run(struct proc *p)
 	if (spool_make(s->spool_directory, &e) < 0 || file_mkdirs(s->mail_directory, 0700, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("deliver: %s", e.text);
 	d->reader = spool_reader_new(s->spool_directory);
-	d->boxes = boxes_new(s);
+	d->boxes = boxes_new(s, true);
 	proc_start(p, &proc_events, d);
 	proc_ready(p);
 	loop_run(d->loop);

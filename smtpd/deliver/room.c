@@ -47,7 +47,7 @@ static enum room_verdict of_user(struct room *r, struct slice user, uint64_t oct
 	struct err e = ERR_INIT;
 	struct box *box;
 
-	if (boxes_get(r->boxes, user, false, &box, &e) != 0 && e.kind == ERR_NOTFOUND)
+	if (boxes_get(r->boxes, user, false, loop_now(r->loop), &box, &e) != 0 && e.kind == ERR_NOTFOUND)
 		return of_limit(r->boxes, user, octets);              /* no mail yet */
 	if (e.kind == ERR_NONE && box_room(box, octets, &room, &e) != 0)
 		boxes_forget(r->boxes, user);
