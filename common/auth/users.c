@@ -22,7 +22,7 @@ int users_open(struct users **u_out, const char *db_path, struct err *e)
 {
 	struct users *u = mem_new(sizeof(*u));
 	struct arena *a = arena_new(0);
-	int rc = map_open(&u->map, arena_printf(a, "btree:%s", db_path), e);
+	int rc = map_open(&u->map, arena_printf(a, "snapshot:%s", db_path), e);
 
 	arena_free(&a);
 	if (rc != 0) {

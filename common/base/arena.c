@@ -148,15 +148,22 @@ struct slice arena_dup(struct arena *a, struct slice s)
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
+	char text[256];
 	va_list ap;
 	char *p;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		abort();
+	if ((size_t)n < sizeof(text)) {
+		p = arena_str(a, slice_mem(text, (size_t)n));
+		if (a->secret)
+			explicit_bzero(text, sizeof(text));
+		return p;
+	}
 	p = arena_alloc(a, (size_t)n + 1);
 	va_start(ap, fmt);
 	vsnprintf(p, (size_t)n + 1, fmt, ap);

@@ -90,18 +90,27 @@ int buf_addc(struct buf *b, char c)
 	return buf_add(b, slice_mem(&c, 1));
 }
 
+/* Into the room that is there first: most of what is printed is short, and counting costs as much as printing. */
 int buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;
 	char *to;
+	size_t room;
 	int n;
 
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
-	if (n < 0)
+	if (b->cap - b->len < BUF_FIRST && b->max - b->len >= BUF_FIRST && buf_room(b, BUF_FIRST) == NULL)
 		return -1;
-	to = buf_room(b, (size_t)n);
+	room = b->cap > b->len ? b->cap - b->len : 0;
+	va_copy(again, ap);
+	n = vsnprintf(room > 0 ? b->p + b->len : NULL, room, fmt, again);
+	va_end(again);
+	if (n >= 0 && (size_t)n < room) {
+		b->len += (size_t)n;
+		return 0;
+	}
+	if (room > 0)
+		b->p[b->len] = '\0';
+	to = n < 0 ? NULL : buf_room(b, (size_t)n);
 	if (to == NULL)
 		return -1;
 	vsnprintf(to, (size_t)n + 1, fmt, ap);
@@ -134,11 +143,6 @@ void buf_put(struct buf *b, struct slice s)
 void buf_puts(struct buf *b, const char *str)
 {
 	must(buf_adds(b, str));
-}
-
-void buf_putc(struct buf *b, char c)
-{
-	must(buf_addc(b, c));
 }
 
 void buf_putf(struct buf *b, const char *fmt, ...)

@@ -34,8 +34,17 @@ int buf_vaddf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0) WARN
 /* For buffers without a peer's bound: over max aborts, so there is nothing to check. */
 void buf_put(struct buf *b, struct slice s);
 void buf_puts(struct buf *b, const char *str);
-void buf_putc(struct buf *b, char c);
 void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static inline void buf_putc(struct buf *b, char c)
+{
+	if (b->len + 1 >= b->cap || b->len >= b->max) {
+		buf_put(b, (struct slice){ &c, 1 });
+		return;
+	}
+	b->p[b->len++] = c;
+	b->p[b->len] = '\0';
+}
 
 /* Room for n more octets, to be filled by read(2) and then counted by buf_filled(). NULL: over max. */
 char *buf_room(struct buf *b, size_t n) WARN_UNUSED;

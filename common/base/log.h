@@ -8,6 +8,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -23,6 +25,11 @@ const char *log_process_name(void);
 void log_close(void);
 int log_fd(void);                                                     /* of the sink: for a child that closes what it inherited but goes on logging */
 void log_reopen(void);                                                /* SIGHUP, logrotate: paths only */
+
+/* On: lines of information may wait for log_flush(), so that a file gets many at once; errors and warnings never wait. Off writes them. Returns how it
+   was. The loop holds them while it runs and writes them before anything leaves the process (io/loop.c). */
+bool log_hold(bool on);
+void log_flush(void);
 
 void log_escape(struct slice s, struct buf *out);                     /* what every line goes through */
 

@@ -7,16 +7,6 @@ struct slice slice_of(const char *str)
 	return str == NULL ? SLICE_NONE : (struct slice){ str, strlen(str) };
 }
 
-struct slice slice_mem(const void *p, size_t n)
-{
-	return (struct slice){ p, n };
-}
-
-bool slice_is_empty(struct slice s)
-{
-	return s.n == 0;
-}
-
 bool slice_eq(struct slice a, struct slice b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
@@ -76,20 +66,6 @@ int slice_icmp(struct slice a, struct slice b)
 			return x < y ? -1 : 1;
 	}
 	return (a.n > b.n) - (a.n < b.n);
-}
-
-struct slice slice_from(struct slice s, size_t at)
-{
-	if (s.p == NULL)
-		return s;
-	if (at > s.n)
-		at = s.n;
-	return (struct slice){ s.p + at, s.n - at };
-}
-
-struct slice slice_head(struct slice s, size_t n)
-{
-	return (struct slice){ s.p, n < s.n ? n : s.n };
 }
 
 static bool is_trimmed(char c)
@@ -168,39 +144,4 @@ bool slice_word(struct slice *rest, struct slice *word_out)
 	*word_out = slice_mem(rest->p + at, end - at);
 	*rest = slice_from(*rest, end);
 	return true;
-}
-
-char ascii_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
-char ascii_upper(char c)
-{
-	return c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
-}
-
-bool ascii_is_alpha(char c)
-{
-	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
-}
-
-bool ascii_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-bool ascii_is_alnum(char c)
-{
-	return ascii_is_alpha(c) || ascii_is_digit(c);
-}
-
-bool ascii_is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-bool ascii_is_print(char c)
-{
-	return c >= 0x20 && c <= 0x7e;
 }

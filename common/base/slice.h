@@ -2,7 +2,7 @@
  * base/slice.h - borrowed octets: a pointer and a length, never a NUL.
  *
  * A slice owns nothing; whoever hands it out says how long it lives. The wire is read through slices only.
- * Case is ASCII case: protocol words are ASCII, whatever the locale.
+ * Case is ASCII case: protocol words are ASCII, whatever the locale. What is inline here is called for each octet or each word of the wire.
  */
 #ifndef BASE_SLICE_H
 #define BASE_SLICE_H
@@ -23,8 +23,16 @@ struct slice {
 #define SLICE_FMT(s) (int)(s).n, (s).p                                /* for "%.*s" */
 
 struct slice slice_of(const char *str);                               /* NULL gives SLICE_NONE */
-struct slice slice_mem(const void *p, size_t n);
-bool slice_is_empty(struct slice s);
+static inline struct slice slice_mem(const void *p, size_t n)
+{
+	return (struct slice){ p, n };
+}
+
+static inline bool slice_is_empty(struct slice s)
+{
+	return s.n == 0;
+}
+
 bool slice_eq(struct slice a, struct slice b);                        /* octet for octet */
 bool slice_ieq(struct slice a, struct slice b);                       /* ASCII case aside */
 bool slice_eqs(struct slice a, const char *b);
@@ -36,8 +44,18 @@ bool slice_iends(struct slice s, struct slice suffix);
 int slice_cmp(struct slice a, struct slice b);                        /* as memcmp, then by length */
 int slice_icmp(struct slice a, struct slice b);
 
-struct slice slice_from(struct slice s, size_t at);                   /* the rest from `at`; empty past the end */
-struct slice slice_head(struct slice s, size_t n);                    /* the first n at most */
+/* The rest from `at`; empty past the end. */
+static inline struct slice slice_from(struct slice s, size_t at)
+{
+	return at >= s.n ? (struct slice){ s.p == NULL ? NULL : s.p + s.n, 0 } : (struct slice){ s.p + at, s.n - at };
+}
+
+/* The first n at most. */
+static inline struct slice slice_head(struct slice s, size_t n)
+{
+	return (struct slice){ s.p, n < s.n ? n : s.n };
+}
+
 struct slice slice_trim(struct slice s);                              /* blanks, tabs, CR, LF at both ends */
 
 /* Index of the first (last) octet c, or -1. */
@@ -52,12 +70,39 @@ bool slice_next(struct slice *rest, char sep, struct slice *field_out);
 /* Takes the next run of non-blank octets off *rest; false when only blanks are left. */
 bool slice_word(struct slice *rest, struct slice *word_out);
 
-char ascii_lower(char c);
-char ascii_upper(char c);
-bool ascii_is_alpha(char c);
-bool ascii_is_digit(char c);
-bool ascii_is_alnum(char c);
-bool ascii_is_blank(char c);                                          /* space or tab */
-bool ascii_is_print(char c);                                          /* 0x20 to 0x7e */
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static inline char ascii_upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
+}
+
+static inline bool ascii_is_alpha(char c)
+{
+	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
+}
+
+static inline bool ascii_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool ascii_is_alnum(char c)
+{
+	return ascii_is_alpha(c) || ascii_is_digit(c);
+}
+
+static inline bool ascii_is_blank(char c)                             /* space or tab */
+{
+	return c == ' ' || c == '\t';
+}
+
+static inline bool ascii_is_print(char c)                             /* 0x20 to 0x7e */
+{
+	return c >= 0x20 && c <= 0x7e;
+}
 
 #endif

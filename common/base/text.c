@@ -176,11 +176,26 @@ bool text_has_ctl(struct slice s)
 	return false;
 }
 
+size_t text_print_run(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.n && ascii_is_print(s.p[n]) && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 void text_escape(struct slice s, struct buf *out)
 {
 	while (s.n > 0) {
-		size_t n = utf8_at(s);
+		size_t n = text_print_run(s);
 
+		if (n > 0) {
+			buf_put(out, slice_head(s, n));
+			s = slice_from(s, n);
+			continue;
+		}
+		n = utf8_at(s);
 		if (n == 0 || text_has_ctl(slice_head(s, 1)) || s.p[0] == '\\') {
 			buf_putf(out, "\\x%02x", (unsigned char)s.p[0]);
 			n = 1;

@@ -21,6 +21,8 @@ size_t text_utf8_len(struct slice s);                                 /* octets 
 bool text_is_ascii(struct slice s);                                   /* octets 0x01 to 0x7f */
 bool text_has_ctl(struct slice s);                                    /* any octet below 0x20, or 0x7f */
 
+size_t text_print_run(struct slice s);                                /* octets at the start that are 0x20 to 0x7e but no backslash */
+
 /* Appends s with control, backslash and invalid UTF-8 octets as \xHH: for logs and readable files. */
 void text_escape(struct slice s, struct buf *out);
 

@@ -53,7 +53,7 @@ struct conn {
 	struct err why_err;
 	enum conn_end why;
 	bool connecting, handshaking, handshake_done;
-	bool paused, eof, eof_told, hup, input_due, drain_due, blocked, ssl_wants_write;
+	bool paused, eof, eof_told, hup, nuisance, input_due, drain_due, blocked, ssl_wants_write;
 	bool closing, lingering, ended, busy, dead;
 };
 
@@ -581,11 +581,16 @@ static unsigned conn_wants(const struct conn *c)
 	return want;
 }
 
-/* HUP is told whether wanted or not; a connection that wants nothing (paused) would hear of it without end. */
+/*
+ * HUP is told whether wanted or not; a connection that wants nothing (paused) would hear of it without end.
+ * Octets that are not wanted just now: most are not even there before they are wanted again, so the kernel is asked to be quiet only once it was not.
+ */
 static void conn_watch(struct conn *c)
 {
 	unsigned want = conn_wants(c);
 
+	if (c->watch.added && !c->hup && !c->eof && !c->nuisance)
+		want |= c->watch.want & LOOP_READ;
 	if (want == 0 && c->hup)
 		loop_fd_del(c->loop, &c->watch);
 	else if (!c->watch.added)
@@ -625,6 +630,7 @@ static void conn_turn(struct conn *c, unsigned events)
 {
 	if (events & LOOP_HUP)
 		c->hup = true;
+	c->nuisance = (events & LOOP_READ) != 0 && (conn_wants(c) & LOOP_READ) == 0;
 	if (conn_finish_connect(c, events)) {
 		conn_push(c);
 		if (c->handshaking && conn_shake_hands(c) && !c->ended)

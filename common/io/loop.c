@@ -16,6 +16,7 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 #define LOOP_EVENTS 128                                               /* taken from the kernel at once */
 #define LOOP_SIGNALS 65                                               /* 1 to 64 */
@@ -409,12 +410,17 @@ static void loop_round(struct loop *l)
 	loop_look_at_clock(l);
 	loop_tell_events(l);
 	loop_tell_timers(l);
+	log_flush();                                                  /* replies and messages go out by tasks: what they are about is in the log by then */
 	loop_run_tasks(l);
+	log_flush();
 }
 
 void loop_run(struct loop *l)
 {
+	bool held = log_hold(true);
+
 	while (!l->stop)
 		loop_round(l);
 	l->stop = false;
+	log_hold(held);
 }

@@ -36,10 +36,19 @@ bool charset_is_known(struct slice charset)
 	return find(charset) >= 0;
 }
 
+static size_t utf8_run(struct slice s)
+{
+	size_t n = 0, more;
+
+	while ((more = text_utf8_len(slice_from(s, n))) > 0)
+		n += more;
+	return n;
+}
+
 static int copy_utf8(struct slice octets, struct buf *out)
 {
 	while (octets.n > 0) {
-		size_t n = text_utf8_len(octets);
+		size_t n = utf8_run(octets);
 
 		if (buf_add(out, n > 0 ? slice_head(octets, n) : SLICE(REPLACEMENT)) < 0)
 			return -1;

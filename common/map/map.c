@@ -96,6 +96,7 @@ int map_open(struct map **m_out, const char *spec, struct err *e)
 		{ SLICE_INIT("list:"), open_list },
 		{ SLICE_INIT("btree:"), map_db_open },
 		{ SLICE_INIT("hash:"), map_db_open },
+		{ SLICE_INIT("snapshot:"), map_snapshot_open },
 		{ SLICE_INIT("cidr:"), map_cidr_open },
 		{ SLICE_INIT("regexp:"), map_regexp_open },
 	};

@@ -16,7 +16,8 @@
 struct map;
 
 /* spec: "/path" or "table:/path" (text of keys and values), "aliases:/path", "list:/path" (words; their value is empty), all with their image
-   PATH.db; "text:/path" (as table, but no image is ever written), "btree:/path", "hash:/path" (".db" may be left out), "cidr:/path", "regexp:/path".
+   PATH.db; "text:/path" (as table, but no image is ever written), "btree:/path", "hash:/path" (".db" may be left out), "cidr:/path", "regexp:/path",
+   "snapshot:/path" (a database that is never written, only replaced by rename: no locks, and answers are remembered).
    A missing file is an empty map, and is found when it appears. A text of up to MAP_MEMORY_MAX octets is held in memory (so that map_where()
    knows the line), a larger one is read through its image. */
 #define MAP_MEMORY_MAX (1u << 20)

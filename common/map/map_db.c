@@ -5,6 +5,9 @@
  * The fcntl lock is an open-file-description lock, which excludes the classic kind but does not vanish when the library closes its own descriptor.
  * Under the lock the file's identity is compared; a change opens it anew, since pages cached by the library are stale then (drac.md 1.9).
  * Files made with the NUL counted into key and value are recognised at the first hit.
+ *
+ * A snapshot is a file that only we make, and only by rename: what is open never changes, so it needs no lock, and its answers are kept until another
+ * file has the name. One stat(2) a question says whether it has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,9 +19,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "map/map_bdb.h"
 #include "map/map_impl.h"
 
+#define ANSWERS_KEPT 4096
 #define LOCK_TRIES 100                                                    /* of 1 ms: a writer that takes longer is an error for now */
 
 enum nul { NUL_UNKNOWN, NUL_WITHOUT, NUL_WITH };
@@ -29,12 +34,21 @@ struct map_bdb_file {
 	int fd;                                                       /* carries the locks */
 	struct stat seen;
 	enum nul nul;
+	bool snapshot;
+	struct hmap *answers;                                         /* of a snapshot: key -> struct slice, p NULL: not there */
+	struct arena *answers_arena;
 	bool damaged;                                                 /* as `seen`: not opened again until the file changes, the library leaks then */
 };
 
 static struct map_bdb_file *self(struct map *m)
 {
 	return (struct map_bdb_file *)(void *)m;
+}
+
+static void forget_answers(struct map_bdb_file *d)
+{
+	hmap_free(&d->answers);
+	arena_free(&d->answers_arena);
 }
 
 static int lock_once(int fd)
@@ -49,24 +63,28 @@ static int lock_once(int fd)
 	return -1;
 }
 
-static int lock_shared(int fd, const char *path, struct err *e)
+static int lock_shared(const struct map_bdb_file *d, struct err *e)
 {
 	const struct timespec pause = { 0, 1000000 };
 
+	if (d->snapshot)
+		return 0;
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (lock_once(fd) == 0)
+		if (lock_once(d->fd) == 0)
 			return 0;
 		nanosleep(&pause, NULL);
 	}
-	return err_set(e, ERR_TEMP, 0, "database %s: another program keeps it locked", path);
+	return err_set(e, ERR_TEMP, 0, "database %s: another program keeps it locked", d->base.path);
 }
 
-static void unlock(int fd)
+static void unlock(const struct map_bdb_file *d)
 {
 	struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 
-	fcntl(fd, F_OFD_SETLK, &fl);
-	flock(fd, LOCK_UN);
+	if (d->snapshot)
+		return;
+	fcntl(d->fd, F_OFD_SETLK, &fl);
+	flock(d->fd, LOCK_UN);
 }
 
 static void db_drop(struct map_bdb_file *d)
@@ -74,6 +92,7 @@ static void db_drop(struct map_bdb_file *d)
 	if (d->db != NULL)
 		d->db->close(d->db, DB_NOSYNC);
 	d->db = NULL;
+	forget_answers(d);
 	file_close(&d->fd);
 	d->nul = NUL_UNKNOWN;
 }
@@ -97,7 +116,7 @@ static int db_load_once(struct map_bdb_file *d, struct err *e)
 		return 0;
 	if (d->fd < 0)
 		return err_set(e, ERR_TEMP, errno, "database %s", d->base.path);
-	if (lock_shared(d->fd, d->base.path, e) != 0)
+	if (lock_shared(d, e) != 0)
 		return -1;
 	d->db = map_bdb_new();
 	rc = d->db->open(d->db, NULL, d->base.path, NULL, DB_UNKNOWN, DB_RDONLY | DB_NOMMAP, 0);
@@ -137,7 +156,7 @@ static int db_begin(struct map_bdb_file *d, struct err *e)
 {
 	struct stat now;
 
-	if (d->db != NULL && lock_shared(d->fd, d->base.path, e) != 0)
+	if (d->db != NULL && lock_shared(d, e) != 0)
 		return -1;
 	bool changed = map_impl_changed(d->base.path, &d->seen, &now);
 	if (!changed && d->damaged)
@@ -146,7 +165,7 @@ static int db_begin(struct map_bdb_file *d, struct err *e)
 		return d->db != NULL ? 1 : 0;
 	if (now.st_ino == 0) {                                            /* removed: what we hold is still whole */
 		if (d->db != NULL)
-			unlock(d->fd);
+			unlock(d);
 		db_drop(d);
 		d->seen = now;
 		d->base.generation++;
@@ -158,7 +177,7 @@ static int db_begin(struct map_bdb_file *d, struct err *e)
 static void db_end(struct map_bdb_file *d)
 {
 	if (d->fd >= 0)
-		unlock(d->fd);
+		unlock(d);
 }
 
 static int db_lookup(struct map_bdb_file *d, struct slice key, bool with_nul, struct arena *a, struct slice *value_out, struct err *e)
@@ -185,17 +204,51 @@ static int db_lookup(struct map_bdb_file *d, struct slice key, bool with_nul, st
 	return 1;
 }
 
+/* With and without the NUL; d is begun. */
+static int db_find(struct map_bdb_file *d, struct slice key, struct arena *a, struct slice *value_out, struct err *e)
+{
+	struct slice own = arena_dup(a, key);                             /* with its NUL behind */
+	int rc = d->nul == NUL_WITH ? 0 : db_lookup(d, own, false, a, value_out, e);
+
+	if (rc == 0 && d->nul != NUL_WITHOUT)
+		rc = db_lookup(d, own, true, a, value_out, e);
+	return rc;
+}
+
+/* As db_find(), and remembers the answer. Names that strangers ask for are answers too, so their number is bounded. */
+static int db_recall(struct map_bdb_file *d, struct slice key, struct arena *a, struct slice *value_out, struct err *e)
+{
+	struct slice *kept = d->answers == NULL ? NULL : hmap_get(d->answers, key), value = SLICE_NONE;
+	int rc;
+
+	if (kept == NULL) {
+		rc = db_find(d, key, a, &value, e);
+		if (rc < 0)
+			return -1;
+		if (d->answers != NULL && hmap_count(d->answers) >= ANSWERS_KEPT)
+			forget_answers(d);
+		if (d->answers == NULL) {
+			d->answers = hmap_new();
+			d->answers_arena = arena_new_secret(0);                    /* of users.db they are hashes */
+		}
+		kept = arena_alloc(d->answers_arena, sizeof(*kept));
+		*kept = rc == 0 ? SLICE_NONE : arena_dup(d->answers_arena, value);
+		hmap_put(d->answers, key, kept);
+	}
+	if (kept->p == NULL)
+		return 0;
+	*value_out = arena_dup(a, *kept);
+	return 1;
+}
+
 static int db_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e)
 {
 	struct map_bdb_file *d = self(m);
-	struct slice own = arena_dup(a, key);                             /* with its NUL behind */
 	int rc = db_begin(d, e);
 
 	if (rc <= 0)
 		return rc;
-	rc = d->nul == NUL_WITH ? 0 : db_lookup(d, own, false, a, value_out, e);
-	if (rc == 0 && d->nul != NUL_WITHOUT)
-		rc = db_lookup(d, own, true, a, value_out, e);
+	rc = d->snapshot ? db_recall(d, key, a, value_out, e) : db_find(d, key, a, value_out, e);
 	db_end(d);
 	if (rc == 1)
 		map_impl_where(m, m->path, 0);
@@ -267,7 +320,7 @@ static char *db_file_name(const char *path)
 	return with;
 }
 
-int map_db_open(struct map **m_out, const char *path, struct err *e)
+static int open_file(struct map **m_out, const char *path, bool snapshot, struct err *e)
 {
 	char *name = db_file_name(path);
 
@@ -276,6 +329,7 @@ int map_db_open(struct map **m_out, const char *path, struct err *e)
 	struct map_bdb_file *d = map_impl_new(sizeof(*d), &db_ops, name);
 	free(name);
 	d->fd = -1;
+	d->snapshot = snapshot;
 	struct map *m = &d->base;
 	if (db_refresh(m, e) != 0) {
 		map_close(&m);
@@ -283,4 +337,14 @@ int map_db_open(struct map **m_out, const char *path, struct err *e)
 	}
 	*m_out = m;
 	return 0;
+}
+
+int map_db_open(struct map **m_out, const char *path, struct err *e)
+{
+	return open_file(m_out, path, false, e);
+}
+
+int map_snapshot_open(struct map **m_out, const char *path, struct err *e)
+{
+	return open_file(m_out, path, true, e);
 }

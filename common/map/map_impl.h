@@ -26,6 +26,7 @@ struct map {
 
 /* Constructors: path is borrowed for the call. */
 int map_db_open(struct map **m_out, const char *path, struct err *e) WARN_UNUSED;
+int map_snapshot_open(struct map **m_out, const char *path, struct err *e) WARN_UNUSED;
 int map_mem_open(struct map **m_out, const char *path, enum map_text kind, struct err *e) WARN_UNUSED;
 int map_source_open(struct map **m_out, const char *path, enum map_text kind, struct err *e) WARN_UNUSED;
 int map_cidr_open(struct map **m_out, const char *path, struct err *e) WARN_UNUSED;

@@ -96,7 +96,7 @@ static int add(void *rules, unsigned line, struct slice key, struct slice value,
 	struct map_rules *c = rules;
 	struct pattern *p = arena_alloc(c->arena, sizeof(*p));
 	struct slice whole = slice_of(arena_printf(c->arena, "%.*s %.*s", SLICE_FMT(key), SLICE_FMT(value)));
-	struct slice regex, flags, answer;
+	struct slice regex = SLICE_NONE, flags = SLICE_NONE, answer = SLICE_NONE;
 	uint32_t options;
 
 	if (whole.p[0] == '!') {

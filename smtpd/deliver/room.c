@@ -157,7 +157,7 @@ void smtpd_room_run(struct proc *p)
 	if (file_mkdirs(r.s->mail_directory, 0700, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("room: %s", e.text);
 	arena_free(&a);
-	r.boxes = boxes_new(r.s);
+	r.boxes = boxes_new(r.s, false);
 	proc_start(p, &events, &r);
 	proc_ready(p);
 	loop_run(r.loop);

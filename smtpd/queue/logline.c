@@ -8,19 +8,24 @@
 
 static const char *const status_words[] = { "sent", "deferred", "bounced" };
 
-/* "0", "0.03", "1.2", "345": as few digits as still say something. */
+/* "0", "0.03", "1.2", "345": as few digits as still say something. Numbers by themselves: printf takes its time over a double, and this is each delivery. */
 static void put_delay(struct buf *out, int64_t from_us, int64_t to_us)
 {
-	double s = to_us > from_us ? (double)(to_us - from_us) / CLOCK_US_PER_S : 0;
+	int64_t us = to_us > from_us ? to_us - from_us : 0;
+	unsigned hundredths = (unsigned)((us + 5000) / 10000 % 100), tenths;
 
-	if (s < 0.005)
+	if (us < 5000) {
 		buf_putc(out, '0');
-	else if (s < 1)
-		buf_putf(out, "%.2f", s);
-	else if (s < 100)
-		buf_putf(out, "%.1f", s);
-	else
-		buf_putf(out, "%.0f", s);
+	} else if (us < 995000) {
+		buf_puts(out, "0.");
+		buf_putc(out, (char)('0' + hundredths / 10));
+		buf_putc(out, (char)('0' + hundredths % 10));
+	} else if (us < 99950000) {
+		tenths = (unsigned)((us + 50000) / 100000);
+		buf_putf(out, "%u.%u", tenths / 10, tenths % 10);
+	} else {
+		buf_putf(out, "%lld", (long long)((us + 500000) / 1000000));
+	}
 }
 
 void logline_put(const struct qjob *job, const struct qjob_rcpt *rcpt, struct slice relay, const struct attempt_times *t, const struct qresult *r, struct buf *out)

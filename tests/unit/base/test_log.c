@@ -106,6 +106,68 @@ static void endless_lines_are_cut(void **state UNUSED)
 	buf_done(&b);
 }
 
+static void expect_log(const char *const *endings, size_t n)
+{
+	struct buf b;
+	struct slice rest, line;
+
+	buf_init(&b, 100000);
+	read_log("log", &b);
+	rest = buf_view(&b);
+	for (size_t i = 0; i < n; i++)
+		assert_true(slice_next(&rest, '\n', &line) && slice_ends(line, slice_of(endings[i])));
+	assert_int_equal(rest.n, 0);
+	buf_done(&b);
+}
+
+static void in_child(void (*fn)(void))
+{
+	int status;
+	pid_t child;
+
+	child = fork();
+	if (child == 0) {
+		fn();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+static void say_and_flush(void)
+{
+	log_info("of the child");
+	log_flush();
+}
+
+static void say_and_abort(void)
+{
+	(void)log_hold(true);
+	log_info("the last words");
+	abort();
+}
+
+static void held_lines_wait_and_never_get_lost(void **state UNUSED)
+{
+	static const char *const words[] = { ": one", ": two", ": warning: three", ": of the child", ": five", ": the last words" };
+	struct err e = ERR_INIT;
+
+	unlink("log");
+	assert_int_equal(log_open("log", LOG_L_INFO, &e), 0);
+	assert_false(log_hold(true));
+	log_info("one");
+	log_info("two");
+	expect_log(words, 0);
+	log_warn("three");                                            /* somebody should see it now, with what led to it */
+	expect_log(words, 3);
+	in_child(say_and_flush);
+	log_info("five");
+	expect_log(words, 4);
+	assert_true(log_hold(false));
+	expect_log(words, 5);
+	in_child(say_and_abort);
+	expect_log(words, 6);
+}
+
 static int listen_here(const char *path)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -208,7 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_lines_have_time_host_and_process), cmocka_unit_test(reopen_follows_logrotate),
-		cmocka_unit_test(endless_lines_are_cut), cmocka_unit_test(syslog_datagrams_survive_a_restart),
+		cmocka_unit_test(endless_lines_are_cut), cmocka_unit_test(held_lines_wait_and_never_get_lost), cmocka_unit_test(syslog_datagrams_survive_a_restart),
 		cmocka_unit_test(journal_gets_fields), cmocka_unit_test(what_cannot_be_opened_is_an_error), cmocka_unit_test(fatal_exits_with_1),
 	};
 

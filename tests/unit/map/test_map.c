@@ -406,6 +406,47 @@ static void checked_image_tells_a_flipped_bit(void **state)
 	assert_true(seen > 100);
 }
 
+static void make_image(struct fix *f, const char *name, const char *key, const char *value)
+{
+	struct map_build *b;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(map_build_new(&b, at(f, name), MAP_DB_CHECKED, 0, 0600, &e), 0);
+	assert_int_equal(map_build_put(b, slice_of(key), slice_of(value), &e), 0);
+	assert_int_equal(map_build_commit(&b, &e), 0);
+}
+
+/* No answer outlives the file that gave it, nor does the answer that there is none; and nobody's lock is waited for. */
+static void snapshot_answers_from_the_file_that_is_there(void **state)
+{
+	struct fix *f = *state;
+	struct map *m = open_map(f, "snapshot:", "s.db");
+	struct slice v;
+	struct err e = ERR_INIT;
+	char name[40];
+	int fd;
+
+	expect(f, m, "u1", NULL, NULL);
+	make_image(f, "s.db", "u1", "one");
+	expect(f, m, "u1", "one", NULL);
+	expect(f, m, "u2", NULL, NULL);
+	fd = open(at(f, "s.db"), O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	expect(f, m, "u1", "one", NULL);
+	close(fd);
+	for (unsigned i = 0; i < 5000; i++) {                         /* more names than are remembered */
+		snprintf(name, sizeof(name), "stranger%u", i);
+		assert_int_equal(map_get(m, slice_of(name), f->a, &v, &e), 0);
+	}
+	make_image(f, "s.db", "u2", "two");
+	expect(f, m, "u1", NULL, NULL);
+	expect(f, m, "u2", "two", NULL);
+	expect(f, m, "u2", "two", NULL);
+	assert_int_equal(unlink(at(f, "s.db")), 0);
+	expect(f, m, "u2", NULL, NULL);
+	map_close(&m);
+}
+
 static void reader_an_octet_more_each_time(void **state)
 {
 	static const char text[] = "a b\n c\n\"q r\" s\n# c\nlast x\n";
@@ -441,6 +482,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damage_fails_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(db_config_of_the_cwd_is_not_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(checked_image_tells_a_flipped_bit, setup, teardown),
+		cmocka_unit_test_setup_teardown(snapshot_answers_from_the_file_that_is_there, setup, teardown),
 		cmocka_unit_test(reader_an_octet_more_each_time),
 	};
 
