@@ -66,7 +66,7 @@ static int import_found(struct source *s, const struct found *f, struct err *e)
 
 	if (import_be_self(&s->im->x->who, e) != 0)
 		return -1;
-	rc = import_file_open(&file, s->fd[f->in_new ? 1 : 0], f->name.p, false, e);
+	rc = import_file_open(&file, s->fd[f->bay == BAY_NEW], f->name.p, false, e);
 	if (rc != 0)
 		return import_be_owner(&s->im->x->who, &ignored) == 0 && e->kind == ERR_NOTFOUND ? 1 : -1;
 	rc = import_be_owner(&s->im->x->who, e);
@@ -99,13 +99,36 @@ static void read_keywords(struct source *s, int dirfd)
 	import_file_close(&f);
 }
 
+/* Not a shelf of ours, which would make what a Maildir lacks: this tree is not changed. */
+static int list_dir(struct source *s, int which, struct found **list_out, size_t *n_out, struct err *e)
+{
+	int fd = openat(s->fd[which], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), why;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirlist l = { .a = s->a, .bay = which == 1 ? BAY_NEW : BAY_CUR };
+	const struct dirent *d;
+	struct stat st;
+
+	if (dir == NULL) {
+		file_close(&fd);
+		return err_set(e, ERR_TEMP, errno, "listing %s", s->path);
+	}
+	for (errno = 0; (d = readdir(dir)) != NULL; errno = 0)
+		if (d->d_name[0] != '.' && fstatat(s->fd[which], d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			(void)dirlist_add(&l, d->d_name);
+	why = errno;
+	closedir(dir);
+	*list_out = l.v;
+	*n_out = l.n;
+	return why == 0 ? 0 : err_set(e, ERR_TEMP, why, "listing %s", s->path);
+}
+
 static int list_all(struct source *s, struct found **list_out, size_t *n_out, struct err *e)
 {
 	struct found *part[2], *all;
 	size_t n[2];
 
 	for (int i = 0; i < 2; i++)
-		if (dirlist(s->fd[i], i == 1, s->a, &part[i], &n[i], e) != 0)
+		if (list_dir(s, i, &part[i], &n[i], e) != 0)
 			return -1;
 	all = arena_array(s->a, n[0] + n[1] + 1, sizeof *all);
 	if (n[0] > 0)
@@ -125,7 +148,7 @@ static int import_listed(struct source *s, struct slice folder, const struct fou
 	for (size_t i = 0; i < n; i++) {
 		import_progress(s->im, s->path, i, n);
 		if (import_found(s, &list[i], e) < 0)
-			return err_context(e, "%s/%s: message %zu (%s)", s->path, list[i].in_new ? "new" : "cur", i + 1, list[i].name.p);
+			return err_context(e, "%s/%s: message %zu (%s)", s->path, list[i].bay == BAY_NEW ? "new" : "cur", i + 1, list[i].name.p);
 	}
 	return 0;
 }

@@ -1,26 +1,20 @@
 /*
  * store/append.c - new messages: APPEND in pieces, and delivery from memory or by a link to another user's copy.
  *
- * The octets go to a file without a name (O_TMPFILE), or, where the file system has no such thing, into tmp/; it gets its name in cur/ under the lock.
- * So nothing half-written is ever seen, and a crash leaves nothing behind.
+ * The octets go to a draft, which gets its name under the lock. So nothing half-written is ever seen, and a crash leaves nothing behind.
  */
 #include "store/folder.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/text.h"
 
-/* ---- files ---- */
+/* ---- names ---- */
 
 void unique_stem(struct box *b, int64_t date, const char *id, struct buf *out)
 {
@@ -36,53 +30,7 @@ void unique_stem(struct box *b, int64_t date, const char *id, struct buf *out)
 	buf_putf(out, ".%s", b->hostname);
 }
 
-struct draft { int fd; char tmp[64]; };                               /* tmp is "" for a file without a name */
-
-static int draft_open(struct mbox *m, struct draft *d, struct err *e)
-{
-	d->tmp[0] = '\0';
-	d->fd = openat(m->curfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (d->fd >= 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
-		return err_set(e, err_kind_of(errno), errno, "making a message file in %s", m->name);
-	snprintf(d->tmp, sizeof d->tmp, "tmp/%lld.P%ldQ%llu", (long long)clock_wall_us(), (long)getpid(), (unsigned long long)++m->box->counter);
-	d->fd = openat(m->dirfd, d->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return d->fd >= 0 ? 0 : err_set(e, err_kind_of(errno), errno, "making a message file in %s", m->name);
-}
-
-static int draft_place(struct mbox *m, struct draft *d, const char *name, struct err *e)
-{
-	char self[40];
-
-	if (d->tmp[0] != '\0') {
-		if (renameat(m->dirfd, d->tmp, m->curfd, name) != 0)
-			return err_set(e, err_kind_of(errno), errno, "placing a message in %s", m->name);
-		d->tmp[0] = '\0';
-		return 0;
-	}
-	if (linkat(d->fd, "", m->curfd, name, AT_EMPTY_PATH) == 0)
-		return 0;
-	snprintf(self, sizeof self, "/proc/self/fd/%d", d->fd);        /* kernels before 6.10 want a privilege for the other way */
-	if (linkat(AT_FDCWD, self, m->curfd, name, AT_SYMLINK_FOLLOW) == 0)
-		return 0;
-	return err_set(e, err_kind_of(errno), errno, "placing a message in %s", m->name);
-}
-
-static void draft_drop(struct mbox *m, struct draft *d)
-{
-	if (d->tmp[0] != '\0')
-		(void)unlinkat(m->dirfd, d->tmp, 0);
-	d->tmp[0] = '\0';
-	file_close(&d->fd);
-}
-
-static int write_all(int fd, struct slice s, struct err *e)
-{
-	return file_write_all(fd, s) == 0 ? 0 : err_set(e, err_kind_of(errno), errno, "writing a message");
-}
-
-/* ---- a message that has its file: UID, name, log ---- */
+/* ---- a message that has its octets: UID, name, log ---- */
 
 struct arrival {
 	struct mname n;                                               /* stem, date, size, flags, keywords */
@@ -94,10 +42,11 @@ struct arrival {
 	uint32_t uid;                                                 /* out */
 };
 
-/* Puts the name into the directory by place(); the lock is held. Nothing is left behind on failure. */
+/* Gives it its name by place(); the lock is held. Nothing is left behind on failure. */
 static int arrive(struct mbox *m, struct arrival *v, int (*place)(void *ctx, const char *name, struct err *e), void *ctx, struct err *e)
 {
 	struct slot s = { 0 };
+	struct err ignored;
 	struct txn t;
 	int rc = -1;
 
@@ -121,8 +70,7 @@ static int arrive(struct mbox *m, struct arrival *v, int (*place)(void *ctx, con
 	s.cache_at = v->octets.p == NULL ? 0 : cache_fill(m, v->uid, v->octets);
 	txn_add(&t, &s, buf_view(&v->name), v->id_hash);
 	rc = mbox_commit(m, &t, NULL, e);
-	if (rc != 0)
-		(void)unlinkat(m->curfd, buf_str(&v->name), 0);
+	if (rc != 0 && store_blob_delete(m->shelf, BAY_CUR, buf_str(&v->name), &ignored) != 0) {}
 out:
 	txn_done(&t);
 	return rc;
@@ -132,7 +80,7 @@ out:
 
 struct mappend {
 	struct mbox *m;
-	struct draft d;
+	struct draft *d;
 	uint64_t octets;
 };
 
@@ -141,7 +89,7 @@ int mappend_begin(struct mappend **a_out, struct mbox *m, uint64_t size_hint, st
 	struct mappend *a = mem_new(sizeof *a);
 
 	a->m = m;
-	if (quota_prepare(m->box, e) != 0 || (size_hint > 0 && quota_check(m, size_hint, 1, e) != 0) || draft_open(m, &a->d, e) != 0) {
+	if (quota_prepare(m->box, e) != 0 || (size_hint > 0 && quota_check(m, size_hint, 1, e) != 0) || store_draft_open(m->shelf, NULL, &a->d, e) != 0) {
 		free(a);
 		return -1;
 	}
@@ -152,15 +100,17 @@ int mappend_begin(struct mappend **a_out, struct mbox *m, uint64_t size_hint, st
 
 int mappend_write(struct mappend *a, struct slice octets, struct err *e)
 {
+	if (store_draft_write(a->d, a->octets, octets, e) != 0)
+		return -1;
 	a->octets += octets.n;
-	return write_all(a->d.fd, octets, e);
+	return 0;
 }
 
 static int place_draft(void *ctx, const char *name, struct err *e)
 {
 	struct mappend *a = ctx;
 
-	return draft_place(a->m, &a->d, name, e);
+	return store_draft_place(a->d, name, e);
 }
 
 static void expunge_locked(struct mbox *m, uint32_t uid)
@@ -188,25 +138,20 @@ static void take_back(struct mbox *m, uint32_t uid)
 static int commit_append(struct mappend *a, struct arrival *v, struct err *e)
 {
 	struct mbox *m = a->m;
-	void *map = a->octets == 0 ? MAP_FAILED : mmap(NULL, a->octets, PROT_READ, MAP_SHARED, a->d.fd, 0);
-	struct timespec when[2] = { { .tv_sec = v->n.date }, { .tv_sec = v->n.date } };
+	struct blob written = { 0 };
+	struct err ignored;
 	int rc = -1;
 
-	if (map != MAP_FAILED)
-		v->octets = slice_mem(map, a->octets);
-	if (futimens(a->d.fd, when) != 0) {}                          /* for people who look with ls; the name has the date */
+	if (a->octets > 0 && store_draft_map(a->d, &written, &ignored) == 0)
+		v->octets = written.octets;
+	store_draft_date(a->d, v->n.date);
 	if (mbox_begin(m, e) == 0) {
 		rc = arrive(m, v, place_draft, a, e);
 		mbox_end(m);
 	}
-	if (map != MAP_FAILED)
-		munmap(map, a->octets);
-	if (rc != 0)
-		return -1;
-	/* One flush brings the name along on ext4, XFS and btrfs (reliability.md 1.6); elsewhere the directory has its own. */
-	if (fsync(a->d.fd) == 0 && (!m->box->dir_sync || fsync(m->curfd) == 0))
-		return 0;
-	(void)err_set(e, ERR_TEMP, errno, "flushing a message");
+	store_blob_done(&written);
+	if (rc != 0 || store_draft_flush(a->d, e) == 0)
+		return rc;
 	take_back(m, v->uid);
 	return -1;
 }
@@ -240,7 +185,7 @@ void mappend_drop(struct mappend **ap)
 
 	if (a == NULL)
 		return;
-	draft_drop(a->m, &a->d);
+	store_draft_drop(&a->d);
 	mbox_close(&a->m);
 	free(a);
 	*ap = NULL;
@@ -248,7 +193,7 @@ void mappend_drop(struct mappend **ap)
 
 /* ---- delivery ---- */
 
-struct placing { struct mbox *m; struct draft d; const char *link_from; };
+struct placing { struct mbox *m; struct draft *d; const char *link_from; };
 
 /* From another user's copy where that goes; a copy that was renamed, or lies elsewhere, or has too many names already, is written anew. */
 static int place_delivery(void *ctx, const char *name, struct err *e)
@@ -256,8 +201,8 @@ static int place_delivery(void *ctx, const char *name, struct err *e)
 	struct placing *p = ctx;
 
 	if (p->link_from != NULL)
-		return linkat(AT_FDCWD, p->link_from, p->m->curfd, name, 0) == 0 ? 0 : err_set(e, ERR_EXISTS, errno, "no link");
-	return draft_place(p->m, &p->d, name, e);
+		return store_blob_link_ref(p->link_from, p->m->shelf, name, e);
+	return store_draft_place(p->d, name, e);
 }
 
 static bool was_delivered(const struct mbox *m, uint64_t id_hash)
@@ -271,22 +216,25 @@ static bool was_delivered(const struct mbox *m, uint64_t id_hash)
 	return false;
 }
 
-static bool file_is(const struct mbox *m, const char *name, struct slice octets)
+static bool blob_is(const struct mbox *m, const char *name, struct slice octets)
 {
-	int fd = openat(m->curfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-	void *map = MAP_FAILED;
-	bool same = false;
+	struct err ignored;
+	struct blob b;
+	bool same;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == octets.n && octets.n > 0)
-		map = mmap(NULL, octets.n, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map != MAP_FAILED) {
-		same = memcmp(map, octets.p, octets.n) == 0;
-		munmap(map, octets.n);
-	}
-	if (fd >= 0)
-		close(fd);
+	if (store_blob_read(m->shelf, BAY_CUR, name, 0, &b, &ignored) != 0)
+		return false;
+	same = slice_eq(b.octets, octets);
+	store_blob_done(&b);
 	return same;
+}
+
+/* The octets into a draft, unless there is one already. */
+static int draft_delivery(struct placing *p, const struct delivery *d, struct err *e)
+{
+	if (p->d != NULL)
+		return 0;
+	return store_draft_open(p->m->shelf, NULL, &p->d, e) != 0 || store_draft_write(p->d, 0, d->octets, e) != 0 ? -1 : 0;
 }
 
 /* After a power cut log and directory may each know what the other lost, and a file may be torn: the file decides. A torn one goes. */
@@ -305,7 +253,7 @@ static bool is_there_whole(struct mbox *m, const struct delivery *d)
 			continue;
 		path = mem_new(name.n + 1);
 		memcpy(path, name.p, name.n);
-		same = file_is(m, path, d->octets);
+		same = blob_is(m, path, d->octets);
 		free(path);
 		if (same)
 			return true;
@@ -325,27 +273,35 @@ static int deliver_locked(struct mbox *m, const struct delivery *d, struct arriv
 	if (d->link_from != NULL && e->kind != ERR_EXISTS)
 		return -1;
 	p->link_from = NULL;
-	if (p->d.fd < 0 && (draft_open(m, &p->d, e) != 0 || write_all(p->d.fd, d->octets, e) != 0))
+	if (draft_delivery(p, d, e) != 0)
 		return -1;
 	return arrive(m, v, place_delivery, p, e);
 }
 
 static int deliver_to(struct mbox *m, const struct delivery *d, struct arrival *v, bool *there_out, struct err *e)
 {
-	struct placing p = { .m = m, .d = { .fd = -1 } };
+	struct placing p = { .m = m };
 	int rc = -1;
 
 	/* The writing, which may take long, is done before the lock is taken; a link costs nothing inside. */
-	if (d->link_from == NULL && (draft_open(m, &p.d, e) != 0 || write_all(p.d.fd, d->octets, e) != 0)) {
-		draft_drop(m, &p.d);
-		return -1;
-	}
-	if (mbox_begin(m, e) == 0) {
+	if ((d->link_from != NULL || draft_delivery(&p, d, e) == 0) && mbox_begin(m, e) == 0) {
 		rc = deliver_locked(m, d, v, &p, there_out, e);
 		mbox_end(m);
 	}
-	draft_drop(m, &p.d);
+	store_draft_drop(&p.d);
 	return rc;
+}
+
+static const char *reference(struct mbox *m, const char *name, struct arena *a)
+{
+	const char *text;
+	struct buf ref;
+
+	buf_init(&ref, BUF_UNBOUNDED);
+	store_blob_ref(m->shelf, name, &ref);
+	text = arena_str(a, buf_view(&ref));
+	buf_done(&ref);
+	return text;
 }
 
 int box_deliver(struct box *b, struct slice folder, const struct delivery *d, struct arena *a, const char **path_out, struct err *e)
@@ -371,7 +327,7 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 	v.n.flags = d->flags;
 	rc = deliver_to(m, d, &v, &there, e);
 	if (rc == 0)
-		*path_out = there ? NULL : arena_printf(a, "%s/%s%scur/%s", b->dir, m->disk, m->disk[0] == '\0' ? "" : "/", buf_str(&v.name));
+		*path_out = there ? NULL : reference(m, buf_str(&v.name), a);
 	buf_done(&stem);
 	buf_done(&v.name);
 	mbox_close(&m);
@@ -390,14 +346,5 @@ void mbox_each_id(struct mbox *m, void (*fn)(void *ctx, struct slice id), void *
 
 int store_checkpoint(const char *mail_directory, struct err *e)
 {
-	int fd = open(mail_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc;
-
-	if (fd < 0)
-		return err_set(e, err_kind_of(errno), errno, "%s", mail_directory);
-	rc = syncfs(fd);
-	if (rc != 0)
-		(void)err_set(e, ERR_TEMP, errno, "flushing %s", mail_directory);
-	close(fd);
-	return rc;
+	return store_flush_all(store_local(), mail_directory, e);
 }

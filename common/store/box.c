@@ -6,16 +6,10 @@
  */
 #include "store/box.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -102,7 +96,7 @@ int boxfile_load(struct box *b, struct boxfile *f, struct err *e)
 	int rc;
 
 	buf_init(&text, BOX_MAX);
-	rc = meta_read(b->dirfd, BOX_NAME, &text, e);
+	rc = store_kv_get(b->top, BOX_NAME, &text, e);
 	if (rc == 0 && boxfile_parse(buf_view(&text), f) != 0)
 		rc = err_set(e, ERR_SYNTAX, 0, BOX_NAME " is damaged");
 	buf_done(&text);
@@ -121,20 +115,20 @@ int boxfile_save(struct box *b, const struct boxfile *f, struct err *e)
 			if (specials[k].attr == f->special[i].attrs)
 				buf_putf(&text, "special %s %.*s\n", specials[k].word, SLICE_FMT(f->special[i].name));
 	buf_puts(&text, f->made ? "folders-made\nend\n" : "end\n");
-	rc = meta_replace(b->dirfd, BOX_NAME, buf_view(&text), !b->making, e);
+	rc = store_kv_put(b->top, BOX_NAME, buf_view(&text), !b->making, e);
 	buf_done(&text);
 	return rc;
 }
 
-/* Changes of the box's own files are rare; one lock, on the directory of the box, orders them. */
+/* Changes of the box's own texts are rare; one lease, of the whole box, orders them. */
 int box_lock(struct box *b, struct err *e)
 {
-	return flock(b->dirfd, LOCK_EX) == 0 ? 0 : err_set(e, ERR_TEMP, errno, "locking %s", b->dir);
+	return store_lease_take(b->top, e);
 }
 
 void box_unlock(struct box *b)
 {
-	(void)flock(b->dirfd, LOCK_UN);
+	store_lease_drop(b->top);
 }
 
 /* Never one that a folder of this user had before: a folder made again under an old name must look new to every client. */
@@ -156,16 +150,6 @@ uint32_t box_next_uidvalidity(struct box *b)
 
 /* ---- making a folder ---- */
 
-static int make_dir(int dirfd, const char *name, struct err *e)
-{
-	return mkdirat(dirfd, name, 0700) == 0 || errno == EEXIST ? 0 : err_set(e, err_kind_of(errno), errno, "making %s", name);
-}
-
-static int make_maildir(int fd, struct err *e)
-{
-	return make_dir(fd, "tmp", e) != 0 || make_dir(fd, "new", e) != 0 || make_dir(fd, "cur", e) != 0 ? -1 : 0;
-}
-
 /* The log says that UIDs begin at 1; a folder that has lost it does not know that, and goes on behind the reserved block. */
 static int begin_log(struct mbox *m, struct err *e)
 {
@@ -173,15 +157,15 @@ static int begin_log(struct mbox *m, struct err *e)
 	struct txn t;
 	int rc;
 
-	if (slog_open(&m->log, m->dirfd, LOG_NAME, true, e) != 0 || slog_lock(&m->log, &replaced, e) != 0)
+	if (slog_open(&m->log, m->shelf, LOG_NAME, true, e) != 0 || slog_lock(&m->log, &replaced, e) != 0)
 		return -1;
 	if (m->log.id != 0)
 		return 0;
 	m->modseq = (uint64_t)clock_wall_us();
 	if (slog_begin(&m->log, m->modseq | 1, 0, m->uidvalidity, e) != 0)
 		return -1;
-	m->stamp_new = stamp_of(m->newfd);
-	m->stamp_cur = stamp_of(m->curfd);
+	m->stamp_new = store_blob_stamp(m->shelf, BAY_NEW);
+	m->stamp_cur = store_blob_stamp(m->shelf, BAY_CUR);
 	txn_init(m, &t);
 	txn_next(&t, 1, m->box->boot);
 	rc = mbox_commit(m, &t, NULL, e);
@@ -189,16 +173,25 @@ static int begin_log(struct mbox *m, struct err *e)
 	return rc;
 }
 
-static bool is_empty_dir(int fd)
+static int stop_at_first(void *ctx, const char *name)
 {
-	struct arena *a = arena_new(0);
-	struct found *f;
-	struct err ignored;
-	size_t n = 1;
-	bool empty = dirlist(fd, false, a, &f, &n, &ignored) == 0 && n == 0;
+	(void)name;
+	*(bool *)ctx = false;
+	return -1;
+}
 
-	arena_free(&a);
-	return empty;
+static bool is_empty(struct shelf *h, enum bay bay)
+{
+	struct err ignored;
+	bool empty = true;
+
+	return store_blob_list(h, bay, stop_at_first, &empty, &ignored) == 0 && empty;
+}
+
+/* Another server's mail lies here, with its own list of UIDs, or at least mail. */
+static bool is_somebody_elses(struct shelf *h)
+{
+	return !is_empty(h, BAY_CUR) || !is_empty(h, BAY_NEW) || store_kv_has(h, "dovecot-uidlist") || store_kv_has(h, "courierimapuiddb");
 }
 
 /* A new Maildir with its log and its posthouse.folder, unless somebody else's mail is in it: that is for mbox_rebuild() to take over. */
@@ -206,8 +199,7 @@ int folder_init(struct mbox *m, struct err *e)
 {
 	int rc = 0;
 
-	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0 || !is_empty_dir(m->curfd) || !is_empty_dir(m->newfd) || faccessat(m->dirfd, "dovecot-uidlist", F_OK, 0) == 0 ||
-	    faccessat(m->dirfd, "courierimapuiddb", F_OK, 0) == 0)
+	if (store_kv_has(m->shelf, FOLDER_NAME) || is_somebody_elses(m->shelf))
 		return 0;
 	m->uidvalidity = box_next_uidvalidity(m->box);
 	m->reserved = UID_BLOCK;
@@ -221,27 +213,6 @@ int folder_init(struct mbox *m, struct err *e)
 
 /* ---- opening a folder ---- */
 
-static int open_dirs(struct mbox *m, bool make, struct err *e)
-{
-	struct box *b = m->box;
-
-	m->dirfd = openat(b->dirfd, m->disk[0] == '\0' ? "." : m->disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (m->dirfd < 0)
-		return err_set(e, err_kind_of(errno), errno, "no folder %s", m->name);
-	for (int turn = 0; turn < 2; turn++) {
-		m->curfd = openat(m->dirfd, "cur", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		m->newfd = openat(m->dirfd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (m->curfd >= 0 && m->newfd >= 0 && faccessat(m->dirfd, "tmp", F_OK, 0) == 0)
-			return 0;
-		make = make || m->curfd >= 0;                         /* a Maildir that lacks what nobody needed so far */
-		file_close(&m->curfd);
-		file_close(&m->newfd);
-		if (!make || make_maildir(m->dirfd, e) != 0)
-			break;
-	}
-	return err_set(e, ERR_NOTFOUND, 0, "%s is no Maildir (cur, new and tmp)", m->name);
-}
-
 static void mbox_free(struct mbox *m)
 {
 	mbox_clear_state(m);
@@ -249,9 +220,7 @@ static void mbox_free(struct mbox *m)
 		free(m->keyword[--m->n_keywords]);
 	slog_close(&m->log);
 	scache_close(&m->cache);
-	file_close(&m->curfd);
-	file_close(&m->newfd);
-	file_close(&m->dirfd);
+	store_shelf_close(&m->shelf);
 	free(m->events);
 	free(m->name);
 	free(m->disk);
@@ -266,7 +235,6 @@ static struct mbox *mbox_new(struct box *b, const struct buf *name, const struct
 	m->refs = 1;
 	m->name = mem_str(buf_str(name));
 	m->disk = mem_str(buf_str(disk));
-	m->dirfd = m->curfd = m->newfd = -1;
 	slog_init(&m->log);
 	scache_init(&m->cache);
 	return m;
@@ -274,9 +242,9 @@ static struct mbox *mbox_new(struct box *b, const struct buf *name, const struct
 
 static int load(struct mbox *m, bool make, struct err *e)
 {
-	if (open_dirs(m, make, e) != 0)
-		return -1;
-	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) != 0) {
+	if (store_shelf_child(m->box->top, m->disk, make, &m->shelf, e) != 0)
+		return err_context(e, "folder %s", m->name);
+	if (!store_kv_has(m->shelf, FOLDER_NAME)) {
 		int rc = box_lock(m->box, e);
 
 		if (rc == 0)
@@ -351,20 +319,11 @@ void mbox_close(struct mbox **mp)
 
 int mbox_sync(struct mbox *m, struct err *e)
 {
-	/* The directory too: a file that comes back after a power cut would be a message again. */
-	if (fsync(m->curfd) != 0 || fdatasync(m->log.fd) != 0)
-		return err_set(e, ERR_TEMP, errno, "flushing %s", m->name);
-	return 0;
+	/* The names too: a message that comes back after a power cut would be one again. */
+	return store_shelf_flush(m->shelf, FLUSH_NAMES, e) != 0 || slog_flush(&m->log, e) != 0 ? -1 : 0;
 }
 
 /* ---- the user ---- */
-
-static char *absolute(const char *dir)
-{
-	char *path = dir[0] == '/' ? mem_str(dir) : realpath(dir, NULL);
-
-	return path != NULL ? path : mem_str(dir);
-}
 
 static char *plain_host(const char *host)
 {
@@ -378,17 +337,6 @@ static char *plain_host(const char *host)
 	return p;
 }
 
-/* fsync of a file brings its new name along on ext4, XFS and btrfs (reliability.md 1.6); on btrfs the directory then has the name, but its old time. */
-static void know_file_system(struct box *b)
-{
-	enum { EXT4 = 0xef53, XFS = 0x58465342, BTRFS = (int)0x9123683e };
-	struct statfs fs;
-	int type = fstatfs(b->dirfd, &fs) != 0 ? 0 : (int)fs.f_type;
-
-	b->dir_times = type == EXT4 || type == XFS;
-	b->dir_sync = !b->dir_times && type != BTRFS;
-}
-
 /* 1: that has been done. */
 static int begin_box(struct box *b, struct err *e)
 {
@@ -400,7 +348,7 @@ static int begin_box(struct box *b, struct err *e)
 	if (boxfile_load(b, &f, &why) == 0)
 		rc = f.made ? 1 : 0;
 	else
-		rc = why.kind == ERR_TEMP ? err_set(e, ERR_TEMP, why.sys, "%s", why.text) : make_maildir(b->dirfd, e) != 0 ? -1 : boxfile_save(b, &f, e);
+		rc = why.kind == ERR_TEMP ? err_set(e, ERR_TEMP, why.sys, "%s", why.text) : store_shelf_make(b->top, "", e) != 0 ? -1 : boxfile_save(b, &f, e);
 	boxfile_done(&f);
 	return rc;
 }
@@ -416,8 +364,8 @@ static int end_box(struct box *b, struct err *e)
 	if (rc == 0)
 		rc = boxfile_save(b, &f, e);
 	boxfile_done(&f);
-	if (rc == 0 && syncfs(b->dirfd) != 0)
-		rc = err_set(e, ERR_TEMP, errno, "flushing %s", b->dir);
+	if (rc == 0)
+		rc = store_shelf_flush(b->top, FLUSH_ALL, e);
 	return rc;
 }
 
@@ -452,23 +400,15 @@ int box_open(struct box **b_out, const char *dir, bool create, const struct box_
 {
 	struct box *b;
 
-	if (create && file_mkdirs(dir, 0700, e) != 0)
-		return -1;
 	b = mem_new(sizeof *b);
-	notifier_init(&b->notifier);
-	b->dir = absolute(dir);
+	b->dir = mem_str(dir);
 	b->hostname = plain_host(opt->hostname);
 	b->special = mem_str(opt->special_folders == NULL ? "" : opt->special_folders);
 	b->quota_storage = opt->quota_storage;
 	b->quota_messages = opt->quota_messages;
 	b->knows_limits = !opt->limits_unknown;
 	b->boot = mbox_boot_now();
-	b->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (b->dirfd < 0)
-		(void)err_set(e, err_kind_of(errno), errno, "%s", dir);
-	else
-		know_file_system(b);
-	if (b->dirfd < 0 || first_open(b, e) != 0) {
+	if (store_shelf_open(opt->store != NULL ? opt->store : store_local(), dir, create, &b->top, e) != 0 || first_open(b, e) != 0) {
 		box_close(&b);
 		return -1;
 	}
@@ -489,8 +429,7 @@ void box_close(struct box **bp)
 		mbox_close(&m);
 	}
 	quota_close(b);
-	notifier_close(&b->notifier);
-	file_close(&b->dirfd);
+	store_shelf_close(&b->top);
 	free(b->dir);
 	free(b->hostname);
 	free(b->special);

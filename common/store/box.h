@@ -4,8 +4,6 @@
 #ifndef STORE_BOX_H
 #define STORE_BOX_H
 
-#include <sys/file.h>
-
 #include "base/limits.h"
 #include "store/dirlist.h"
 #include "store/folder.h"
@@ -29,6 +27,21 @@ int box_lock(struct box *b, struct err *e) WARN_UNUSED;               /* for box
 void box_unlock(struct box *b);
 int box_first_folders(struct box *b, struct err *e) WARN_UNUSED;      /* special folders and subscriptions of a new box */
 unsigned special_of(struct slice word);
+
+/* ---- folders.c, folders_rename.c ---- */
+struct folder_names { struct buf name, disk; };                       /* canonical; its shelf's */
+int folder_names(struct slice name, struct folder_names *n, struct err *e) WARN_UNUSED;        /* done in either case */
+void folder_names_done(struct folder_names *n);
+bool folder_has_wildcard(struct slice name);
+int folder_set_special(struct box *b, struct slice name, unsigned attr, struct err *e) WARN_UNUSED;
+
+/* ---- subs.c ---- */
+#define SUBS_MAX (4u << 20)
+int subs_load(struct box *b, struct buf *out, struct err *e) WARN_UNUSED;
+int subs_save(struct box *b, const struct buf *text, struct err *e) WARN_UNUSED;
+/* Each line that is not (below) `from`; those that are come under `to`, unless that is SLICE_NONE. */
+void subs_rewrite(struct slice text, struct slice from, struct slice to, bool below, struct buf *out);
+
 int folder_init(struct mbox *m, struct err *e) WARN_UNUSED;
 int mbox_open_disk(struct mbox **m_out, struct box *b, const struct buf *name, const struct buf *disk, bool make, struct err *e) WARN_UNUSED;
 

@@ -9,21 +9,19 @@
 #ifndef STORE_FOLDER_H
 #define STORE_FOLDER_H
 
-#include <sys/stat.h>
-
 #include "store/mbox.h"
 #include "store/name.h"
-#include "store/notifier.h"
 #include "store/scache.h"
 #include "store/sindex.h"
 #include "store/slog.h"
+#include "store/store.h"
 #include "store/umap.h"
 
 #define LOG_NAME "posthouse.log"
 #define FOLDER_NAME "posthouse.folder"
 #define BOX_NAME "posthouse.box"
 #define SUBS_NAME "posthouse.subscriptions"
-#define NOTIFY_DIR "posthouse.notify"
+#define NOTIFY_TOPIC "posthouse.notify"
 
 #define KEYWORDS_MAX 64                                               /* bits of mrec.keywords */
 #define UID_BLOCK 4096u                                               /* reserved durably at a time */
@@ -43,16 +41,13 @@ struct event { uint32_t slot; bool expunged; const struct view *origin; };
 
 struct box {
 	char *dir;                                                    /* absolute */
-	int dirfd;
-	struct notifier notifier;
+	struct shelf *top;
 	struct mbox *folders;                                         /* open ones */
 	char *hostname;
 	char *special;                                                /* "Drafts Sent ..." */
 	uint64_t quota_storage, quota_messages;
 	bool knows_limits;                                            /* quota_* are this user's; else what the file says counts */
 	bool making;                                                  /* a new box: one flush at the end instead of fifty */
-	bool dir_sync;                                                /* a file system where fsync of the file does not bring its name along */
-	bool dir_times;                                               /* one where a directory's time is right after a power cut: ext4, XFS */
 	int64_t boot;
 	uint32_t last_uidvalidity;
 	uint64_t counter;                                             /* for unique names */
@@ -63,8 +58,8 @@ struct mbox {
 	struct mbox *next;
 	struct box *box;
 	unsigned refs;
-	char *name, *disk;                                            /* canonical; directory, "" for INBOX */
-	int dirfd, curfd, newfd;
+	char *name, *disk;                                            /* canonical; its shelf's, "" for INBOX */
+	struct shelf *shelf;
 
 	uint32_t uidvalidity, uidnext, reserved, recent_from;
 	uint64_t modseq;
@@ -175,7 +170,6 @@ int mbox_keyword_bits(struct mbox *m, const struct slice *names, size_t n, struc
 int mbox_finish_unlinks(struct mbox *m, struct err *e) WARN_UNUSED;
 int mbox_flush_names(struct mbox *m, size_t most, struct err *e) WARN_UNUSED;
 void mbox_stamp(struct mbox *m);
-int64_t stamp_of(int fd);
 
 /* ---- mbox_fold.c ---- */
 int mbox_fold(struct mbox *m, struct err *e) WARN_UNUSED;             /* locked: new snapshot, new log */
@@ -193,8 +187,6 @@ int import_subscriptions(struct box *b, struct err *e) WARN_UNUSED;
 /* ---- meta.c: posthouse.folder ---- */
 int meta_load(struct mbox *m, struct err *e) WARN_UNUSED;             /* ERR_NOTFOUND, ERR_SYNTAX */
 int meta_save(struct mbox *m, struct err *e) WARN_UNUSED;             /* durable */
-int meta_replace(int dirfd, const char *name, struct slice content, bool durable, struct err *e) WARN_UNUSED;
-int meta_read(int dirfd, const char *name, struct buf *out, struct err *e) WARN_UNUSED;
 int meta_parse(struct slice text, struct mbox *m) WARN_UNUSED;        /* pure but for m's uidvalidity, reserved, keywords */
 
 /* ---- box.c ---- */
@@ -215,7 +207,6 @@ void quota_drop(struct box *b, uint32_t uidvalidity);
 void quota_close(struct box *b);
 
 /* ---- append.c ---- */
-int message_place(struct mbox *m, int fd, const char *link_from, struct mname *n, struct buf *name_out, struct err *e) WARN_UNUSED;
 void unique_stem(struct box *b, int64_t date, const char *id, struct buf *out);
 uint64_t cache_fill(struct mbox *m, uint32_t uid, struct slice octets);       /* 0: could not */
 

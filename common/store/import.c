@@ -3,12 +3,7 @@
  * no client fetches anything again. Each file is renamed to bear its UID; posthouse.folder is written last, so a crash in between begins again
  * and finds the renamed ones done.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/limits.h"
@@ -18,12 +13,12 @@
 
 #define LIST_MAX (1u << 30)
 
-static int read_any(int dirfd, const char *const *names, struct buf *out, struct err *e)
+static int read_any(struct shelf *h, const char *const *names, struct buf *out, struct err *e)
 {
 	for (; *names != NULL; names++) {
 		struct err why;
 
-		if (meta_read(dirfd, *names, out, &why) == 0)
+		if (store_kv_get(h, *names, out, &why) == 0)
 			return 0;
 		if (why.kind != ERR_NOTFOUND) {
 			*e = why;
@@ -36,16 +31,15 @@ static int read_any(int dirfd, const char *const *names, struct buf *out, struct
 /* The date that the old server showed is the file's; sizes are in the name, or must be counted. */
 static int complete(struct mbox *m, struct found *f, struct err *e)
 {
-	struct stat st;
+	struct blob_info st;
 	int64_t mtime;
-	int fd = f->in_new ? m->newfd : m->curfd;
 	bool has_wire = slice_find(f->name, SLICE(",W=")) > 0;
 
-	if (fstatat(fd, f->name.p, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return err_set(e, err_kind_of(errno), errno, "a message file");
-	mtime = (int64_t)st.st_mtim.tv_sec;
-	if ((!f->n.has_size || !has_wire || f->n.file_size != (uint64_t)st.st_size) &&
-	    message_measure(fd, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
+	if (store_blob_stat(m->shelf, f->bay, f->name.p, &st, e) != 0)
+		return -1;
+	mtime = st.mtime;
+	if ((!f->n.has_size || !has_wire || f->n.file_size != st.size) &&
+	    message_measure(m->shelf, f->bay, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
 		return -1;
 	f->n.has_size = true;
 	f->n.has_lf = f->n.size != f->n.file_size;
@@ -65,8 +59,8 @@ static int rename_one(struct mbox *m, struct found *f, uint32_t uid, struct err 
 	f->n.uidvalidity = m->uidvalidity;
 	f->n.uid = uid;
 	buf_init(&name, BUF_UNBOUNDED);
-	if (mname_put(&f->n, &name) == 0 && renameat(f->in_new ? m->newfd : m->curfd, f->name.p, m->curfd, buf_str(&name)) != 0 && errno != ENOENT)
-		rc = err_set(e, err_kind_of(errno), errno, "taking over a message of %s", m->name);
+	if (mname_put(&f->n, &name) == 0 && store_blob_move(m->shelf, f->bay, f->name.p, m->shelf, buf_str(&name), e) != 0 && e->kind != ERR_NOTFOUND)
+		rc = err_context(e, "taking over a message of %s", m->name);
 	buf_done(&name);
 	return rc;
 }
@@ -82,7 +76,7 @@ static int rename_listed(struct mbox *m, const struct uidlist *l, struct arena *
 		struct found *f;
 		size_t n;
 
-		rc = dirlist(in_new ? m->newfd : m->curfd, in_new != 0, a, &f, &n, e);
+		rc = dirlist(m->shelf, in_new ? BAY_NEW : BAY_CUR, a, &f, &n, e);
 		for (size_t i = 0; rc == 0 && i < n; i++) {
 			ptrdiff_t colon = slice_rchr(f[i].name, ':');
 			const struct uidlist_entry *x = hmap_get(uids, colon < 0 ? f[i].name : slice_head(f[i].name, (size_t)colon));
@@ -103,7 +97,7 @@ static int import_keywords(struct mbox *m, struct err *e)
 	int rc;
 
 	buf_init(&text, 65536);
-	rc = read_any(m->dirfd, names, &text, e);
+	rc = read_any(m->shelf, names, &text, e);
 	for (size_t i = 0, n = rc == 0 ? uidlist_keywords(buf_view(&text), words, MNAME_LETTERS) : 0; i < n && m->n_keywords == i; i++) {
 		m->keyword[i] = mem_new(words[i].n + 1);
 		memcpy(m->keyword[i], words[i].p, words[i].n);
@@ -122,11 +116,11 @@ int import_uidlist(struct mbox *m, struct err *e)
 	struct buf text;
 	int rc;
 
-	if (faccessat(m->dirfd, FOLDER_NAME, F_OK, 0) == 0)
+	if (store_kv_has(m->shelf, FOLDER_NAME))
 		return 0;
 	buf_init(&text, LIST_MAX);
 	a = arena_new(1u << 20);
-	rc = read_any(m->dirfd, names, &text, e);
+	rc = read_any(m->shelf, names, &text, e);
 	if (rc == 0 && uidlist_parse(buf_view(&text), a, &l) == 0) {
 		m->uidvalidity = l.uidvalidity;
 		m->reserved = l.uidnext;
@@ -169,7 +163,7 @@ int import_subscriptions(struct box *b, struct err *e)
 	int rc;
 
 	buf_init(&text, 4u << 20);
-	rc = read_any(b->dirfd, names, &text, e);
+	rc = read_any(b->top, names, &text, e);
 	rest = buf_view(&text);
 	version2 = slice_starts(rest, SLICE("V\t2\n"));
 	if (version2)

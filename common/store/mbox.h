@@ -15,15 +15,18 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "store/blob.h"
 
 /* ---- a user ---- */
 struct box;
+struct store;
 
 struct box_options {
 	const char *special_folders;                                  /* made and subscribed at the first open: "Drafts Sent Junk Trash Archive" */
 	uint64_t quota_storage, quota_messages;                       /* 0: none */
 	const char *hostname;                                         /* for file names */
 	bool limits_unknown;                                          /* the quotas are not this user's: those set last by another process count */
+	const struct store *store;                                    /* NULL: Maildirs; of whoever opens, and open as long */
 };
 
 /* dir is mail/DOMAIN/LOCALPART; made when missing, if create. */
@@ -99,8 +102,8 @@ struct view_events {
 };
 int view_sync(struct view *v, bool expunges, const struct view_events *ev, void *ctx, struct err *e) WARN_UNUSED;
 
-/* Octets of a message: mapped read-only, CRLF as stored. ERR_NOTFOUND: expunged meanwhile. */
-struct mbody { struct slice octets; void *map; size_t map_len; int fd; };
+/* Octets of a message: mapped read-only, CRLF as stored. ERR_NOTFOUND: expunged meanwhile. fd: the same octets, for sendfile(2), or -1. */
+struct mbody { struct slice octets; int fd; struct blob blob; char *wire; };
 int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e) WARN_UNUSED;
 void mbody_done(struct mbody *b);
 
@@ -143,7 +146,7 @@ int mbox_sync(struct mbox *m, struct err *e) WARN_UNUSED;             /* everyth
 struct delivery {
 	const char *queue_id;                                         /* part of the file name: the same id is delivered to a user once */
 	struct slice octets;                                          /* the whole message with CRLF, Return-Path and Received included */
-	const char *link_from;                                        /* path of an earlier copy of the same message to hard-link, or NULL */
+	const char *link_from;                                        /* an earlier copy of the same message, as *path_out named it, to share octets with; or NULL */
 	int64_t internaldate;
 	bool maybe_again;                                             /* after a crash: look whether it is there before writing */
 	bool unclean;                                                 /* and the machine went down: what is there may be torn, so the file itself decides */
@@ -151,13 +154,13 @@ struct delivery {
 	const struct slice *keywords;
 	size_t n_keywords;
 };
-/* Visible at once, durable at the next store_checkpoint(). *path_out (arena) is a file that later deliveries may link from.
+/* Visible at once, durable at the next store_checkpoint(). *path_out (arena) names it, for later deliveries to link from.
    ERR_LIMIT: over quota (sys 0), or full disk. Returns 0 also when it was there already, with *path_out NULL. folder "": INBOX. */
 int box_deliver(struct box *b, struct slice folder, const struct delivery *d, struct arena *a, const char **path_out, struct err *e) WARN_UNUSED;
 /* The queue ids (or what was given as such) that the names of the folder's messages bear, one call a message; the slice is borrowed. Messages that came
    by APPEND have one too, drawn at random. */
 void mbox_each_id(struct mbox *m, void (*fn)(void *ctx, struct slice id), void *ctx);
-/* syncfs of the file system below mail_directory: every delivery that returned before is durable. -1: treat none of them as durable. */
+/* Flushes all below mail_directory: every delivery that returned before is durable. -1: treat none of them as durable. */
 int store_checkpoint(const char *mail_directory, struct err *e) WARN_UNUSED;
 
 /* ---- change notification ---- */

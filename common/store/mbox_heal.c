@@ -70,7 +70,7 @@ void mbox_heal(struct mbox *m)
 	uint32_t low = 1;
 
 	m->damaged = true;
-	if (dirlist(m->curfd, false, a, &f, &n, &ignored) != 0)
+	if (dirlist(m->shelf, BAY_CUR, a, &f, &n, &ignored) != 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++)
 		if (f[i].n.has_uid && f[i].n.has_size && f[i].n.uidvalidity == m->uidvalidity)

@@ -85,9 +85,9 @@ static int try_load(struct mbox *m, struct err *e)
 	m->modseq = 0;
 	m->boot = 0;
 	m->next_log = 0;
-	if (meta_load(m, &why) != 0 || (sindex_open(&m->base, m->dirfd, &why) != 0 && why.kind == ERR_TEMP))
+	if (meta_load(m, &why) != 0 || (sindex_open(&m->base, m->shelf, &why) != 0 && why.kind == ERR_TEMP))
 		return why.kind == ERR_NOTFOUND || why.kind == ERR_SYNTAX ? 1 : (*e = why, -1);
-	if (slog_open(&m->log, m->dirfd, LOG_NAME, false, &why) != 0)
+	if (slog_open(&m->log, m->shelf, LOG_NAME, false, &why) != 0)
 		return why.kind == ERR_NOTFOUND ? 1 : (*e = why, -1);
 	if (!log_fits(m))
 		return 1;
@@ -104,7 +104,7 @@ static int load_locked(struct mbox *m, struct err *e)
 	bool replaced;
 	int rc;
 
-	if (m->log.fd < 0 && slog_open(&m->log, m->dirfd, LOG_NAME, true, e) != 0)
+	if (m->log.f == NULL && slog_open(&m->log, m->shelf, LOG_NAME, true, e) != 0)
 		return -1;
 	if (slog_lock(&m->log, &replaced, e) != 0)
 		return -1;
@@ -207,7 +207,7 @@ static void reconcile(struct mbox *m, struct mbox *fresh)
 
 int mbox_reload(struct mbox *m, struct err *e)
 {
-	struct mbox fresh = { .box = m->box, .name = m->name, .disk = m->disk, .dirfd = m->dirfd, .curfd = m->curfd, .newfd = m->newfd };
+	struct mbox fresh = { .box = m->box, .name = m->name, .disk = m->disk, .shelf = m->shelf };
 	int rc;
 
 	slog_close(&m->log);
@@ -252,9 +252,9 @@ int mbox_switch_log(struct mbox *m, struct err *e)
 	bool bad;
 
 	slog_init(&next);
-	if (m->log.fd >= 0 && mbox_read_log(m, &bad, e) != 0)
+	if (m->log.f != NULL && mbox_read_log(m, &bad, e) != 0)
 		return -1;
-	if (m->next_log != 0 && slog_open(&next, m->dirfd, LOG_NAME, false, e) == 0 && next.id == m->next_log) {
+	if (m->next_log != 0 && slog_open(&next, m->shelf, LOG_NAME, false, e) == 0 && next.id == m->next_log) {
 		slog_close(&m->log);
 		m->log = next;
 		m->next_log = 0;
@@ -271,11 +271,11 @@ static bool racy_is_due(const struct mbox *m)
 	return ((m->racy & 1) != 0 && now - m->stamp_new > RACY_NS) || ((m->racy & 2) != 0 && now - m->stamp_cur > RACY_NS);
 }
 
-/* Nothing but what the log said? Where directories lose their times in a power cut, a folder is looked through once after each start of the machine. */
+/* Nothing but what the log said? Where bays lose their stamps in a power cut, a folder is looked through once after each start of the machine. */
 static bool is_settled(struct mbox *m)
 {
-	return !m->damaged && !racy_is_due(m) && stamp_of(m->newfd) == m->stamp_new && stamp_of(m->curfd) == m->stamp_cur &&
-	       (m->box->dir_times || box_is_same_boot(m->box, m->boot));
+	return !m->damaged && !racy_is_due(m) && store_blob_stamp(m->shelf, BAY_NEW) == m->stamp_new && store_blob_stamp(m->shelf, BAY_CUR) == m->stamp_cur &&
+	       (m->shelf->stamps_last || box_is_same_boot(m->box, m->boot));
 }
 
 int mbox_refresh(struct mbox *m, struct err *e)

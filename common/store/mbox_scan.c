@@ -7,16 +7,10 @@
 #include "store/folder.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/dirlist.h"
@@ -49,7 +43,7 @@ static bool was_expunged(const struct untold *u, uint32_t uid)
 /* A file that one of us named and could not tell of: killed before, or a power cut took what the log said of it. UIDNEXT has then moved on already. */
 static bool is_ours(const struct mbox *m, const struct found *f, const struct untold *u)
 {
-	return same_folder(m, f) && f->n.has_size && !f->in_new && f->n.uid >= u->from && f->n.uid < m->reserved && !was_expunged(u, f->n.uid);
+	return same_folder(m, f) && f->n.has_size && f->bay == BAY_CUR && f->n.uid >= u->from && f->n.uid < m->reserved && !was_expunged(u, f->n.uid);
 }
 
 static void look_for_untold(struct mbox *m, const struct found *f, size_t n, struct arena *a, struct untold *u)
@@ -81,7 +75,7 @@ static int measure(struct mbox *m, struct found *f, struct err *e)
 
 	uint64_t named = f->n.has_size ? f->n.size : UINT64_MAX;
 
-	if (message_measure(f->in_new ? m->newfd : m->curfd, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
+	if (message_measure(m->shelf, f->bay, f->name.p, &f->n.file_size, &f->n.size, &mtime, e) != 0)
 		return -1;
 	f->is_torn = named != f->n.file_size;
 	f->n.has_size = true;
@@ -143,8 +137,8 @@ static int adopt(struct mbox *m, struct txn *t, struct found *f, uint32_t uid, s
 	f->n.uid = uid;
 	buf_init(&name, BUF_UNBOUNDED);
 	rc = put_name(m, f, &name);
-	if (rc == 0 && renameat(f->in_new ? m->newfd : m->curfd, f->name.p, m->curfd, buf_str(&name)) != 0)
-		rc = errno == ENOENT ? SKIPPED : err_set(e, err_kind_of(errno), errno, "adopting a message in %s", m->name);
+	if (rc == 0 && store_blob_move(m->shelf, f->bay, f->name.p, m->shelf, buf_str(&name), e) != 0)
+		rc = e->kind == ERR_NOTFOUND ? SKIPPED : err_context(e, "adopting a message in %s", m->name);
 	if (rc == ADOPTED)
 		add(t, f, buf_view(&name));
 	buf_done(&name);
@@ -206,11 +200,11 @@ int mbox_scan_new(struct mbox *m, struct err *e)
 	int rc;
 
 	txn_init(m, &t);
-	rc = dirlist(m->newfd, true, a, &f, &n, e);
+	rc = dirlist(m->shelf, BAY_NEW, a, &f, &n, e);
 	if (rc == 0 && n > 0)
 		rc = adopt_all(m, &t, f, n, a, &later, e);
 	if (rc == 0) {
-		m->stamp_new = stamp_of(m->newfd);
+		m->stamp_new = store_blob_stamp(m->shelf, BAY_NEW);
 		set_racy(m, 1, m->stamp_new);
 		m->racy |= (n > SWALLOW ? 2u : 0) | (later ? 1u : 0);
 		if (n == 0)
@@ -278,7 +272,7 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	unsigned char *seen = mem_new((size_t)mbox_slots(m) + 1);
-	int64_t before = stamp_of(m->curfd);
+	int64_t before = store_blob_stamp(m->shelf, BAY_CUR);
 	struct found *f;
 	bool later = false;
 	struct txn t;
@@ -286,11 +280,11 @@ static int scan_once(struct mbox *m, bool last, bool *again_out, struct err *e)
 	int rc;
 
 	txn_init(m, &t);
-	rc = dirlist(m->curfd, false, a, &f, &n, e);
-	*again_out = rc == 0 && !last && stamp_of(m->curfd) != before;
+	rc = dirlist(m->shelf, BAY_CUR, a, &f, &n, e);
+	*again_out = rc == 0 && !last && store_blob_stamp(m->shelf, BAY_CUR) != before;
 	if (rc == 0 && !*again_out) {
 		n = match(m, &t, f, n, seen);
-		if (stamp_of(m->curfd) == before)
+		if (store_blob_stamp(m->shelf, BAY_CUR) == before)
 			miss(m, &t, seen);                            /* a listing during renames may lack a name that is there */
 		m->stamp_cur = before;
 		if (n > 0)
@@ -327,7 +321,7 @@ static int after_restart(struct mbox *m, struct err *e)
 
 	if (box_is_same_boot(m->box, m->boot))
 		return 0;
-	if (!m->box->dir_times)
+	if (!m->shelf->stamps_last)
 		m->stamp_new = m->stamp_cur = 0;
 	txn_init(m, &t);
 	t.modseq = m->modseq;
@@ -340,7 +334,7 @@ static int after_restart(struct mbox *m, struct err *e)
 /* What to look at is decided first: each transaction of ours notes the directory's time anew. */
 static int look_around(struct mbox *m, struct err *e)
 {
-	int64_t now = m->racy == 0 ? 0 : clock_wall_us() * 1000, seen_new = stamp_of(m->newfd), seen_cur = stamp_of(m->curfd);
+	int64_t now = m->racy == 0 ? 0 : clock_wall_us() * 1000, seen_new = store_blob_stamp(m->shelf, BAY_NEW), seen_cur = store_blob_stamp(m->shelf, BAY_CUR);
 	bool look_new = seen_new != m->stamp_new || ((m->racy & 1) != 0 && now - seen_new > RACY_NS);
 	bool look_cur = seen_cur != m->stamp_cur || ((m->racy & 2) != 0 && now - seen_cur > RACY_NS);
 
@@ -363,22 +357,22 @@ static int settle(struct mbox *m, struct err *e)
 	return mbox_rebuild(m, e) != 0 || mbox_reload(m, e) != 0 ? -1 : 1;
 }
 
-/* A writer that was killed while it folded leaves a half-made log or index in tmp/. Whoever has the lock next knows that nobody is at it. */
+static int sweep_one(void *ctx, const char *name)
+{
+	struct mbox *m = ctx;
+	struct err ignored;
+
+	if (slice_starts(slice_of(name), SLICE("posthouse.")) && store_blob_delete(m->shelf, BAY_TMP, name, &ignored) != 0) {}
+	return 0;
+}
+
+/* A writer that was killed while it folded leaves a half-made log or index. Whoever has the lock next knows that nobody is at it. */
 static void sweep_tmp(struct mbox *m)
 {
-	int fd = openat(m->dirfd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
+	struct err ignored;
 
 	m->swept = true;
-	if (d == NULL) {
-		file_close(&fd);
-		return;
-	}
-	while ((entry = readdir(d)) != NULL)
-		if (slice_starts(slice_of(entry->d_name), SLICE("posthouse.")))
-			(void)unlinkat(dirfd(d), entry->d_name, 0);
-	closedir(d);
+	if (store_blob_list(m->shelf, BAY_TMP, sweep_one, m, &ignored) != 0) {}
 }
 
 int mbox_begin(struct mbox *m, struct err *e)
@@ -388,7 +382,7 @@ int mbox_begin(struct mbox *m, struct err *e)
 		int rc;
 
 		assert(!m->log.locked);
-		if (m->log.fd < 0 && mbox_reload(m, e) != 0)
+		if (m->log.f == NULL && mbox_reload(m, e) != 0)
 			return -1;
 		if (slog_lock(&m->log, &replaced, e) != 0)
 			return -1;

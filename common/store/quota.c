@@ -10,6 +10,7 @@
  * Locks, in this order: byte 1 of this file (a count of all folders), a folder, byte 0 (entries are made and dropped; room is taken).
  */
 #include "store/folder.h"
+#include "store/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -81,7 +83,7 @@ static int no_quota(struct box *b, struct err *e)
 	int why = errno;
 	struct stat st;
 
-	if (fstatat(b->dirfd, QUOTA_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !may_be_ours(&st))
+	if (fstatat(local_bay(local_shelf_of(b->top), BAY_OWN), QUOTA_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !may_be_ours(&st))
 		return err_set(e, ERR_TEMP, 0, QUOTA_NAME " is %s: remove it, all is counted anew", S_ISREG(st.st_mode) ? "too large to be ours" : "not a plain file");
 	return err_set(e, err_kind_of(why), why, QUOTA_NAME);
 }
@@ -143,7 +145,7 @@ static struct quota *quota_open(struct box *b)
 		return q;
 	quota_close(b);
 	q = b->quota = mem_new(sizeof *q);
-	q->fd = openat(b->dirfd, QUOTA_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	q->fd = openat(local_bay(local_shelf_of(b->top), BAY_OWN), QUOTA_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (q->fd >= 0 && fstat(q->fd, &st) == 0 && map(q, &st) == 0) {
 		put_limits(b, q);
 		return q;

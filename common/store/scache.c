@@ -5,15 +5,9 @@
  */
 #include "store/scache.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -26,44 +20,36 @@
 
 void scache_init(struct scache *c)
 {
-	*c = (struct scache){ .fd = -1 };
+	*c = (struct scache){ 0 };
 }
 
 void scache_close(struct scache *c)
 {
-	file_close(&c->fd);
+	store_log_close(&c->f);
 	free(c->window);
 	scache_init(c);
 }
 
-static int cache_open(struct scache *c, int dirfd, bool create)
+static int cache_open(struct scache *c, struct shelf *h, bool create, struct err *e)
 {
-	struct stat st;
-
-	if (c->fd >= 0)
-		return 0;
-	c->fd = openat(dirfd, SCACHE_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (create ? O_CREAT : 0), 0600);
-	if (c->fd >= 0 && (fstat(c->fd, &st) != 0 || !S_ISREG(st.st_mode)))
-		file_close(&c->fd);
-	return c->fd < 0 ? -1 : 0;
+	return c->f != NULL ? 0 : store_log_open(h, SCACHE_NAME, LOG_GUARDED | (create ? LOG_MAKE : 0), &c->f, e);
 }
 
-/* The place for the next entry, in the file that has the name now. */
-static int cache_end(struct scache *c, int dirfd, off_t *end_out, struct err *e)
+/* The place for the next entry, in the log that has the name now. */
+static int cache_end(struct scache *c, struct shelf *h, uint64_t *end_out, struct err *e)
 {
-	struct stat st;
-
 	for (int turn = 0; turn < 2; turn++) {
-		if (cache_open(c, dirfd, true) != 0 || fstat(c->fd, &st) != 0)
-			return err_set(e, err_kind_of(errno), errno, SCACHE_NAME);
-		if (st.st_nlink > 0)
-			break;
+		uint64_t size;
+
+		if (cache_open(c, h, true, e) != 0)
+			return -1;
+		if (store_log_look(c->f, &size)) {
+			*end_out = size < 8 ? 0 : size;
+			return 0;
+		}
 		scache_close(c);
 	}
-	if (c->fd < 0)
-		return err_set(e, ERR_TEMP, 0, SCACHE_NAME " comes and goes");
-	*end_out = st.st_size < 8 ? 0 : st.st_size;
-	return 0;
+	return err_set(e, ERR_TEMP, 0, SCACHE_NAME " comes and goes");
 }
 
 static void put_entry(uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], struct buf *b)
@@ -82,34 +68,28 @@ static void put_entry(uint32_t uidvalidity, uint32_t uid, const struct slice tex
 	num_put_le32(b->p + at + 4, hash_crc32c(0, b->p + at + 8, b->len - at - 8));
 }
 
-int scache_append(struct scache *c, int dirfd, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e)
+int scache_append(struct scache *c, struct shelf *h, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e)
 {
 	struct buf b;
-	off_t end = 0;
-	ssize_t n;
+	uint64_t end = 0;
 	size_t total = HEAD;
+	int rc;
 
 	for (size_t i = 0; i < SCACHE_TEXTS; i++)
 		total += texts[i].n;
 	if (total > SCACHE_ENTRY_MAX)
 		return err_set(e, ERR_LIMIT, 0, "too large to cache");
-	if (cache_end(c, dirfd, &end, e) != 0)
+	if (cache_end(c, h, &end, e) != 0)
 		return -1;
 	buf_init(&b, BUF_UNBOUNDED);
 	if (end == 0)
 		buf_puts(&b, FILE_MAGIC);
 	put_entry(uidvalidity, uid, texts, &b);
-	n = pwrite(c->fd, b.p, b.len, end);
-	if (n != (ssize_t)b.len) {
-		int why = n < 0 ? errno : ENOSPC;
-
-		if (ftruncate(c->fd, end) != 0) {}                    /* what is left is no entry */
-		buf_done(&b);
-		return err_set(e, err_kind_of(why), why, "writing " SCACHE_NAME);
-	}
-	*at_out = (uint64_t)end + (end == 0 ? 8 : 0);
+	rc = store_log_append(c->f, end, buf_view(&b), e);
 	buf_done(&b);
-	return 0;
+	if (rc == 0)
+		*at_out = end + (end == 0 ? 8 : 0);
+	return rc;
 }
 
 size_t scache_entry_len(struct slice head)
@@ -148,13 +128,13 @@ static struct slice window_from(const struct scache *c, uint64_t at)
 
 static struct slice window_fill(struct scache *c, uint64_t at, size_t n)
 {
-	ssize_t got;
+	struct err ignored;
 
 	if (c->window == NULL)
 		c->window = mem_new(WINDOW);
-	got = pread(c->fd, c->window, n, (off_t)at);
 	c->window_at = at;
-	c->window_len = got < 0 ? 0 : (size_t)got;
+	if (store_log_read(c->f, at, c->window, n, &c->window_len, &ignored) != 0)
+		c->window_len = 0;
 	return window_from(c, at);
 }
 
@@ -162,8 +142,8 @@ static struct slice window_fill(struct scache *c, uint64_t at, size_t n)
 static struct slice read_entry(struct scache *c, uint64_t at, struct arena *a)
 {
 	struct slice in = window_from(c, at);
-	size_t total = scache_entry_len(in);
-	ssize_t got;
+	size_t total = scache_entry_len(in), got;
+	struct err ignored;
 	char *p;
 
 	if (total == 0 || total > in.n) {
@@ -176,8 +156,7 @@ static struct slice read_entry(struct scache *c, uint64_t at, struct arena *a)
 	if (total <= in.n)
 		return arena_dup(a, slice_head(in, total));
 	p = arena_alloc(a, total);
-	got = pread(c->fd, p, total, (off_t)at);
-	return got < 0 ? SLICE_NONE : slice_mem(p, (size_t)got);
+	return store_log_read(c->f, at, p, total, &got, &ignored) != 0 ? SLICE_NONE : slice_mem(p, got);
 }
 
 static int get_once(struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
@@ -185,14 +164,16 @@ static int get_once(struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_
 	return scache_parse(read_entry(c, at, a), uidvalidity, uid, texts_out);
 }
 
-int scache_get(struct scache *c, int dirfd, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
+int scache_get(struct scache *c, struct shelf *h, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS])
 {
+	struct err ignored;
+
 	if (at == 0 || at > INT64_MAX)
 		return -1;
 	for (int turn = 0; turn < 2; turn++) {
-		bool fresh = c->fd < 0;
+		bool fresh = c->f == NULL;
 
-		if (cache_open(c, dirfd, false) != 0)
+		if (cache_open(c, h, false, &ignored) != 0)
 			return -1;
 		if (get_once(c, at, uidvalidity, uid, a, texts_out) == 0)
 			return 0;

@@ -12,13 +12,14 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "store/store.h"
 
 #define SCACHE_NAME "posthouse.cache"
 #define SCACHE_TEXTS 5                                                /* enum mcache */
 #define SCACHE_ENTRY_MAX (4u << 20)
 
 struct scache {
-	int fd;
+	struct store_log *f;
 	char *window;                                                 /* what was read ahead: FETCH walks the entries in their order */
 	uint64_t window_at, next_at;                                  /* where it lies; where the entry behind the last one begins */
 	size_t window_len;
@@ -27,9 +28,9 @@ struct scache {
 void scache_init(struct scache *c);
 void scache_close(struct scache *c);
 /* Offset of the new entry, never 0. ERR_LIMIT: too large to keep. */
-int scache_append(struct scache *c, int dirfd, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e) WARN_UNUSED;
+int scache_append(struct scache *c, struct shelf *h, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e) WARN_UNUSED;
 /* 0 and the texts (in the arena), or -1: not there, or not to be trusted. */
-int scache_get(struct scache *c, int dirfd, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;
+int scache_get(struct scache *c, struct shelf *h, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;
 
 /* Pure. */
 int scache_parse(struct slice in, uint32_t uidvalidity, uint32_t uid, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;

@@ -4,16 +4,9 @@
 #include "store/sindex.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 
@@ -73,64 +66,45 @@ bool sindex_sections_are_sound(const struct sindex *x)
 	return x->h->sections_crc == hash_crc32c(0, x->gone, (x->h->n_gone + x->h->n_done) * 16);
 }
 
-int sindex_open(struct sindex *x, int dirfd, struct err *e)
+int sindex_open(struct sindex *x, struct shelf *h, struct err *e)
 {
-	struct stat st;
-	void *map;
-	int fd = openat(dirfd, SINDEX_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct blob file;
 
-	if (fd < 0)                                                   /* what can't be an index is replaced by one; what can't be read now may be sound */
-		return err_set(e, errno == ELOOP || errno == ENXIO ? ERR_SYNTAX : err_kind_of(errno), errno, SINDEX_NAME);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct ihead)) {
-		close(fd);
-		return err_set(e, ERR_SYNTAX, 0, SINDEX_NAME " is too short or no plain file");
+	if (store_blob_read(h, BAY_OWN, SINDEX_NAME, BLOB_MAP, &file, e) != 0) {
+		if (e->kind == ERR_DENIED)
+			e->kind = ERR_SYNTAX;                         /* something else has the name: a new one will take it */
+		return -1;
 	}
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	if (map == MAP_FAILED)
-		return err_set(e, ERR_TEMP, errno, "mapping " SINDEX_NAME);
-	if (sindex_parse(slice_mem(map, (size_t)st.st_size), x) != 0) {
-		munmap(map, (size_t)st.st_size);
+	if (sindex_parse(file.octets, x) != 0) {
+		store_blob_done(&file);
 		return err_set(e, ERR_SYNTAX, 0, SINDEX_NAME " is damaged");
 	}
-	x->map = map;
-	x->map_len = (size_t)st.st_size;
+	x->file = file;
 	return 0;
 }
 
 void sindex_close(struct sindex *x)
 {
-	if (x->map != NULL)
-		munmap(x->map, x->map_len);
+	store_blob_done(&x->file);
 	*x = (struct sindex){ 0 };
 }
 
 /* ---- writing: two streams, records and names, each through its own buffer ---- */
 
-struct stream { struct buf b; off_t at; };
+struct stream { struct buf b; uint64_t at; };
 
 struct sindex_out {
-	int dirfd, fd, sys;                                           /* sys: the first errno */
+	struct draft *d;
+	struct err why;                                               /* the first failure */
 	uint64_t id, count, added, n_gone, n_done, names_len;
 	uint32_t sections_crc;
 	struct stream recs, names;
-	char tmp[64];
 };
 
 static void stream_flush(struct sindex_out *w, struct stream *s)
 {
-	size_t done = 0;
-
-	while (w->sys == 0 && done < s->b.len) {
-		ssize_t n = pwrite(w->fd, s->b.p + done, s->b.len - done, s->at);
-
-		if (n > 0)
-			done += (size_t)n, s->at += n;
-		else if (n < 0 && errno != EINTR)
-			w->sys = errno;
-		else if (n == 0)
-			w->sys = EIO;
-	}
+	if (w->why.kind == ERR_NONE && s->b.len > 0 && store_draft_write(w->d, s->at, buf_view(&s->b), &w->why) == 0)
+		s->at += s->b.len;
 	buf_reset(&s->b);
 }
 
@@ -143,7 +117,7 @@ static void stream_put(struct sindex_out *w, struct stream *s, const void *p, si
 
 static void put_sections(struct sindex_out *w, const struct igone *gone, const struct idone *done)
 {
-	struct stream s = { .at = w->recs.at + (off_t)(w->count * sizeof(struct irec)) };
+	struct stream s = { .at = w->recs.at + w->count * sizeof(struct irec) };
 
 	buf_init(&s.b, BUF_UNBOUNDED);
 	buf_put(&s.b, slice_mem(gone, w->n_gone * sizeof *gone));
@@ -154,19 +128,15 @@ static void put_sections(struct sindex_out *w, const struct igone *gone, const s
 	buf_done(&s.b);
 }
 
-struct sindex_out *sindex_out_new(int dirfd, uint64_t id, uint64_t count, const struct igone *gone, size_t n_gone, const struct idone *done, size_t n_done)
+struct sindex_out *sindex_out_new(struct shelf *h, uint64_t id, uint64_t count, const struct igone *gone, size_t n_gone, const struct idone *done, size_t n_done)
 {
 	struct sindex_out *w = mem_new(sizeof *w);
 
-	w->dirfd = dirfd;
 	w->id = id;
 	w->count = count;
 	w->n_gone = n_gone;
 	w->n_done = n_done;
-	snprintf(w->tmp, sizeof w->tmp, "tmp/" SINDEX_NAME ".%016llx", (unsigned long long)id);
-	w->fd = openat(dirfd, w->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd < 0)
-		w->sys = errno;
+	if (store_draft_open(h, SINDEX_NAME, &w->d, &w->why) != 0) {}  /* the end will tell */
 	buf_init(&w->recs.b, BUF_UNBOUNDED);
 	buf_init(&w->names.b, BUF_UNBOUNDED);
 	w->recs.at = sizeof(struct ihead);
@@ -204,23 +174,17 @@ int sindex_out_finish(struct sindex_out *w, const struct ihead *head, struct err
 	w->recs.at = 0;
 	stream_put(w, &w->recs, &h, sizeof h);
 	stream_flush(w, &w->recs);
-	if (w->sys == 0 && fdatasync(w->fd) != 0)
-		w->sys = errno;
-	if (w->sys == 0 && renameat(w->dirfd, w->tmp, w->dirfd, SINDEX_NAME) != 0)
-		w->sys = errno;
-	if (w->sys != 0)
-		return err_set(e, err_kind_of(w->sys), w->sys, "writing " SINDEX_NAME);
-	w->tmp[0] = '\0';
-	return 0;
+	if (w->why.kind == ERR_NONE && store_draft_flush(w->d, &w->why) == 0 && store_draft_place(w->d, SINDEX_NAME, &w->why) == 0)
+		return 0;
+	*e = w->why;
+	return err_context(e, "writing " SINDEX_NAME);
 }
 
 void sindex_out_free(struct sindex_out **w)
 {
 	if (*w == NULL)
 		return;
-	if ((*w)->fd >= 0 && (*w)->tmp[0] != '\0')
-		(void)unlinkat((*w)->dirfd, (*w)->tmp, 0);
-	file_close(&(*w)->fd);
+	store_draft_drop(&(*w)->d);
 	buf_done(&(*w)->recs.b);
 	buf_done(&(*w)->names.b);
 	free(*w);

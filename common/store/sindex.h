@@ -1,5 +1,5 @@
 /*
- * store/sindex.h - posthouse.index: a snapshot of a folder, mapped read-only, replaced by rename, never written in place.
+ * store/sindex.h - posthouse.index: a snapshot of a folder, mapped read-only, replaced whole, never written in place.
  *
  *     header (256) | count records of 64 octets, by UID | expunge history | deliveries of the last day | names
  *
@@ -11,6 +11,7 @@
 #define STORE_SINDEX_H
 
 #include "store/mbox.h"
+#include "store/store.h"
 
 #define SINDEX_NAME "posthouse.index"
 
@@ -45,21 +46,20 @@ struct sindex {
 	const struct igone *gone;
 	const struct idone *done;
 	const char *names;
-	void *map;
-	size_t map_len;
+	struct blob file;
 };
 
 /* ERR_NOTFOUND: none; ERR_SYNTAX: damaged. */
-int sindex_open(struct sindex *x, int dirfd, struct err *e) WARN_UNUSED;
+int sindex_open(struct sindex *x, struct shelf *h, struct err *e) WARN_UNUSED;
 void sindex_close(struct sindex *x);
 int sindex_parse(struct slice file, struct sindex *out) WARN_UNUSED;  /* pure; -1: damaged. file is aligned to 8 */
 bool sindex_rec_is_sound(const struct sindex *x, size_t i);
 bool sindex_name(const struct sindex *x, const struct irec *r, struct slice *out);     /* false: outside the file */
 bool sindex_sections_are_sound(const struct sindex *x);
 
-/* Writing. Add count records in ascending order of UID, then finish: flushed and renamed into place. Drop after any failure. */
+/* Writing. Add count records in ascending order of UID, then finish: flushed and put into place. Drop after any failure. */
 struct sindex_out;
-struct sindex_out *sindex_out_new(int dirfd, uint64_t id, uint64_t count, const struct igone *gone, size_t n_gone, const struct idone *done, size_t n_done);
+struct sindex_out *sindex_out_new(struct shelf *h, uint64_t id, uint64_t count, const struct igone *gone, size_t n_gone, const struct idone *done, size_t n_done);
 void sindex_out_add(struct sindex_out *w, const struct mrec *m, uint64_t cache_at, uint32_t state, struct slice name);
 int sindex_out_finish(struct sindex_out *w, const struct ihead *head, struct err *e) WARN_UNUSED;     /* magic, counts and CRCs are filled in */
 void sindex_out_free(struct sindex_out **w);

@@ -3,20 +3,14 @@
  */
 #include "store/slog.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/num.h"
 
 #define MAGIC "PHLOG001"
 #define FIRST_STEP (8u << 10)                                         /* most changes are small */
 #define READ_STEP (256u << 10)
-#define AHEAD 16384u
 
 static size_t padded(size_t n)
 {
@@ -25,7 +19,7 @@ static size_t padded(size_t n)
 
 void slog_init(struct slog *l)
 {
-	*l = (struct slog){ .fd = -1 };
+	*l = (struct slog){ 0 };
 }
 
 void slog_header_put(uint64_t id, uint64_t base, uint64_t tag, struct buf *out)
@@ -96,29 +90,24 @@ void slog_record_put(struct slice payload, uint64_t id, uint64_t at, struct buf 
 static int read_header(struct slog *l, struct err *e)
 {
 	char h[SLOG_HEADER];
-	ssize_t got = pread(l->fd, h, sizeof h, 0);
+	size_t got;
 
-	if (got < 0)
-		return err_set(e, ERR_TEMP, errno, "reading the mailbox log");
+	if (store_log_read(l->f, 0, h, sizeof h, &got, e) != 0)
+		return -1;
 	l->id = l->base = l->tag = l->end = 0;
-	if (slog_header_parse(slice_mem(h, (size_t)got), &l->id, &l->base, &l->tag) == 0)
+	if (slog_header_parse(slice_mem(h, got), &l->id, &l->base, &l->tag) == 0)
 		l->end = SLOG_HEADER;
 	return 0;
 }
 
-int slog_open(struct slog *l, int dirfd, const char *name, bool create, struct err *e)
+int slog_open(struct slog *l, struct shelf *h, const char *name, bool create, struct err *e)
 {
-	struct stat st;
-	int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (create ? O_CREAT : 0), 0600);
+	struct store_log *f;
 
-	if (fd < 0)
-		return err_set(e, err_kind_of(errno), errno, "%s", name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return err_set(e, ERR_TEMP, 0, "%s is not a plain file", name);
-	}
+	if (store_log_open(h, name, create ? LOG_MAKE : 0, &f, e) != 0)
+		return -1;
 	slog_close(l);
-	l->fd = fd;
+	l->f = f;
 	if (read_header(l, e) == 0)
 		return 0;
 	slog_close(l);
@@ -127,33 +116,16 @@ int slog_open(struct slog *l, int dirfd, const char *name, bool create, struct e
 
 void slog_close(struct slog *l)
 {
-	file_close(&l->fd);
+	store_log_close(&l->f);
 	slog_init(l);
-}
-
-static int lock_op(int fd, int op, short type)
-{
-	struct flock fl = { .l_type = type, .l_whence = SEEK_SET };
-	int rc;
-
-	do
-		rc = fcntl(fd, op, &fl);
-	while (rc != 0 && errno == EINTR);
-	return rc;
 }
 
 int slog_lock(struct slog *l, bool *replaced_out, struct err *e)
 {
-	struct stat st;
-
-	if (lock_op(l->fd, F_OFD_SETLKW, F_WRLCK) != 0 || fstat(l->fd, &st) != 0)
-		return err_set(e, ERR_TEMP, errno, "locking the mailbox log");
-	l->locked = true;
-	*replaced_out = st.st_nlink == 0;
-	l->size = (uint64_t)st.st_size;
-	if (*replaced_out)
-		slog_unlock(l);
-	else if (l->id == 0 && read_header(l, e) != 0) {              /* whoever had the lock may have begun it */
+	if (store_log_lock(l->f, replaced_out, &l->size, e) != 0)
+		return -1;
+	l->locked = !*replaced_out;
+	if (l->locked && l->id == 0 && read_header(l, e) != 0) {      /* whoever had the lock may have begun it */
 		slog_unlock(l);
 		return -1;
 	}
@@ -162,18 +134,18 @@ int slog_lock(struct slog *l, bool *replaced_out, struct err *e)
 
 void slog_unlock(struct slog *l)
 {
-	if (l->fd >= 0 && l->locked)
-		(void)lock_op(l->fd, F_OFD_SETLK, F_UNLCK);
+	if (l->f != NULL && l->locked)
+		store_log_unlock(l->f);
 	l->locked = false;
 }
 
 enum slog_state slog_look(const struct slog *l)
 {
-	struct stat st;
+	uint64_t size;
 
-	if (l->fd < 0 || fstat(l->fd, &st) != 0 || st.st_nlink == 0)
+	if (l->f == NULL || !store_log_look(l->f, &size))
 		return SLOG_REPLACED;
-	return (uint64_t)st.st_size == l->end ? SLOG_SAME : SLOG_GROWN;
+	return size == l->end ? SLOG_SAME : SLOG_GROWN;
 }
 
 /* Hands out the records in `all`, which begins at l->end. Returns how it ended. */
@@ -207,54 +179,31 @@ int slog_read(struct slog *l, int (*fn)(void *ctx, struct slice payload, uint64_
 	buf_init(&b, BUF_UNBOUNDED);
 	for (; !stop; step = READ_STEP) {
 		char *room = buf_room(&b, step);
-		ssize_t got = pread(l->fd, room, step, (off_t)(l->end + b.len));
-		struct slice all;
 		enum slog_parse how;
+		struct slice all;
+		size_t got;
 
-		if (got < 0) {
-			rc = err_set(e, ERR_TEMP, errno, "reading the mailbox log");
+		rc = store_log_read(l->f, l->end + b.len, room, step, &got, e);
+		if (rc != 0)
 			break;
-		}
-		buf_filled(&b, (size_t)got);
+		buf_filled(&b, got);
 		all = buf_view(&b);
 		how = take_records(l, &all, fn, ctx, &stop);
 		*bad_out = !stop && all.n > 0;
 		if (got == 0 || how == SLOG_BAD)
 			break;
 		buf_take(&b, b.len - all.n);
-		if ((size_t)got < step)
+		if (got < step)
 			break;
 	}
 	buf_done(&b);
 	return rc;
 }
 
-static void take_ahead(struct slog *l, size_t n)
-{
-	if (l->end + n + AHEAD / 4 <= l->reserved)
-		return;
-	l->reserved = (l->end + n) / AHEAD * AHEAD + 2 * AHEAD;
-	if (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)l->reserved) != 0) {}     /* not to be had: then not */
-}
-
 static int write_at(struct slog *l, struct slice s, struct err *e)
 {
-	size_t done = 0;
-
-	take_ahead(l, s.n);
-	while (done < s.n) {
-		ssize_t n = pwrite(l->fd, s.p + done, s.n - done, (off_t)(l->end + done));
-		int why = errno;
-
-		if (n > 0) {
-			done += (size_t)n;
-			continue;
-		}
-		if (n < 0 && why == EINTR)
-			continue;
-		if (ftruncate(l->fd, (off_t)l->end) != 0) {}          /* what is left there is no record */
-		return err_set(e, n < 0 ? err_kind_of(why) : ERR_TEMP, n < 0 ? why : EIO, "writing the mailbox log");
-	}
+	if (store_log_append(l->f, l->end, s, e) != 0)
+		return -1;
 	l->end += s.n;
 	return 0;
 }
@@ -264,12 +213,10 @@ int slog_begin(struct slog *l, uint64_t id, uint64_t base, uint64_t tag, struct 
 	struct buf b;
 	int rc;
 
+	if (store_log_cut(l->f, 0, e) != 0)
+		return -1;
 	buf_init(&b, BUF_UNBOUNDED);
 	slog_header_put(id, base, tag, &b);
-	if (ftruncate(l->fd, 0) != 0) {
-		buf_done(&b);
-		return err_set(e, err_kind_of(errno), errno, "emptying the mailbox log");
-	}
 	l->end = 0;
 	rc = write_at(l, buf_view(&b), e);
 	buf_done(&b);
@@ -288,4 +235,35 @@ int slog_append(struct slog *l, struct slice payload, struct err *e)
 	rc = write_at(l, buf_view(&b), e);
 	buf_done(&b);
 	return rc;
+}
+
+int slog_flush(struct slog *l, struct err *e)
+{
+	return store_log_flush(l->f, e);
+}
+
+int slog_cut(struct slog *l, struct err *e)
+{
+	return store_log_cut(l->f, l->end, e);
+}
+
+int slog_swap(struct shelf *h, const char *name, struct slice octets, bool flushed, struct slog *out, struct err *e)
+{
+	struct draft *d;
+	int rc = store_draft_open(h, name, &d, e);
+
+	if (rc != 0)
+		return -1;
+	slog_init(out);
+	rc = store_draft_write(d, 0, octets, e);
+	if (rc == 0 && flushed)
+		rc = store_draft_flush(d, e);
+	if (rc == 0)
+		rc = store_log_swap(h, name, d, &out->f, e);
+	store_draft_drop(&d);
+	if (rc != 0)
+		return -1;
+	out->end = out->size = octets.n;
+	out->locked = true;
+	return slog_header_parse(octets, &out->id, &out->base, &out->tag) == 0 ? 0 : err_set(e, ERR_SYNTAX, 0, "%s: not a log", name);
 }

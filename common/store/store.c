@@ -1,103 +1,254 @@
 /*
- * store/store.c - the verbs: names are checked here, once, for every backend.
+ * store/store.c - the verbs by name: each goes to its handle's backend. Closing stores NULL and accepts it.
  */
 #include "store/store.h"
 
-#include <string.h>
+#include <stddef.h>
 
-#define NAME_MOST 200
-
-bool store_name_is_valid(const char *name)
+int store_shelf_open(const struct store *s, const char *path, bool make, struct shelf **out, struct err *e)
 {
-	char before = '/';
-	size_t n = 0;
-
-	for (; name[n] != '\0'; before = name[n++]) {
-		char c = name[n];
-
-		if (n == NAME_MOST || (before == '/' && (c == '/' || c == '.')))
-			return false;
-		if (!ascii_is_alnum(c) && strchr("._-/", c) == NULL)
-			return false;
-	}
-	return before != '/';
+	return s->ops->shelf_open(s, path, make, out, e);
 }
 
-static int check(const char *name, struct err *e)
+int store_shelf_child(struct shelf *top, const char *name, bool make, struct shelf **out, struct err *e)
 {
-	return store_name_is_valid(name) ? 0 : err_set(e, ERR_DENIED, 0, "not a name for the store");
+	return top->ops->shelf_child(top, name, make, out, e);
 }
 
-void store_close(struct store **s)
+void store_shelf_close(struct shelf **h)
 {
-	if (*s != NULL)
-		(*s)->ops->close(*s);
-	*s = NULL;
+	if (*h != NULL)
+		(*h)->ops->shelf_close(*h);
+	*h = NULL;
 }
 
-int store_blob_put(struct store *s, const char *name, struct slice octets, struct err *e)
+int store_shelf_make(struct shelf *top, const char *name, struct err *e)
 {
-	return check(name, e) != 0 ? -1 : s->ops->blob_put(s, name, octets, e);
+	return top->ops->shelf_make(top, name, e);
 }
 
-int store_blob_get(struct store *s, const char *name, struct buf *out, struct err *e)
+bool store_shelf_has(struct shelf *top, const char *name)
 {
-	return check(name, e) != 0 ? -1 : s->ops->blob_get(s, name, out, e);
+	return top->ops->shelf_has(top, name);
 }
 
-int store_blob_delete(struct store *s, const char *name, struct err *e)
+int store_shelf_list(struct shelf *top, store_name_fn *fn, void *ctx, struct err *e)
 {
-	return check(name, e) != 0 ? -1 : s->ops->blob_delete(s, name, e);
+	return top->ops->shelf_list(top, fn, ctx, e);
 }
 
-int store_log_append(struct store *s, const char *name, uint64_t expected, uint64_t fence, struct slice record, uint64_t *end_out, struct err *e)
+int store_shelf_rename(struct shelf *top, const char *from, const char *to, struct err *e)
 {
-	if (record.n == 0)
-		return err_set(e, ERR_SYNTAX, 0, "an empty record");
-	return check(name, e) != 0 ? -1 : s->ops->log_append(s, name, expected, fence, record, end_out, e);
+	return top->ops->shelf_rename(top, from, to, e);
 }
 
-int store_log_read(struct store *s, const char *name, uint64_t from, store_fn *fn, void *ctx, uint64_t *end_out, struct err *e)
+int store_shelf_remove(struct shelf *top, const char *name, struct err *e)
 {
-	return check(name, e) != 0 ? -1 : s->ops->log_read(s, name, from, fn, ctx, end_out, e);
+	return top->ops->shelf_remove(top, name, e);
 }
 
-int store_log_trim(struct store *s, const char *name, uint64_t before, struct err *e)
+int store_shelf_flush(struct shelf *h, enum flush what, struct err *e)
 {
-	return check(name, e) != 0 ? -1 : s->ops->log_trim(s, name, before, e);
+	return h->ops->shelf_flush(h, what, e);
 }
 
-int store_kv_put(struct store *s, const char *table, struct slice key, struct slice value, uint64_t expires_ms, struct err *e)
+int store_flush_all(const struct store *s, const char *path, struct err *e)
 {
-	return check(table, e) != 0 ? -1 : s->ops->kv_put(s, table, key, value, expires_ms, e);
+	return s->ops->flush_all(s, path, e);
 }
 
-int store_kv_get(struct store *s, const char *table, struct slice key, uint64_t now_ms, struct buf *out, struct err *e)
+int store_draft_open(struct shelf *h, const char *purpose, struct draft **out, struct err *e)
 {
-	return check(table, e) != 0 ? -1 : s->ops->kv_get(s, table, key, now_ms, out, e);
+	return h->ops->draft_open(h, purpose, out, e);
 }
 
-int store_kv_scan(struct store *s, const char *table, struct slice prefix, uint64_t now_ms, store_fn *fn, void *ctx, struct err *e)
+int store_draft_write(struct draft *d, uint64_t at, struct slice octets, struct err *e)
 {
-	return check(table, e) != 0 ? -1 : s->ops->kv_scan(s, table, prefix, now_ms, fn, ctx, e);
+	return d->ops->draft_write(d, at, octets, e);
 }
 
-int store_lease_take(struct store *s, const char *name, uint64_t holder, uint64_t now_ms, uint64_t until_ms, uint64_t *fence_out, struct err *e)
+int store_draft_map(struct draft *d, struct blob *out, struct err *e)
 {
-	return check(name, e) != 0 ? -1 : s->ops->lease_take(s, name, holder, now_ms, until_ms, fence_out, e);
+	return d->ops->draft_map(d, out, e);
 }
 
-int store_lease_drop(struct store *s, const char *name, uint64_t holder, struct err *e)
+void store_draft_date(struct draft *d, int64_t mtime)
 {
-	return check(name, e) != 0 ? -1 : s->ops->lease_drop(s, name, holder, e);
+	d->ops->draft_date(d, mtime);
 }
 
-int store_notify(struct store *s, const char *topic, struct err *e)
+int store_draft_place(struct draft *d, const char *name, struct err *e)
 {
-	return check(topic, e) != 0 ? -1 : s->ops->notify(s, topic, e);
+	return d->ops->draft_place(d, name, e);
 }
 
-int store_listen(struct store *s, const char *topic, int *fd_out, struct err *e)
+int store_draft_flush(struct draft *d, struct err *e)
 {
-	return check(topic, e) != 0 ? -1 : s->ops->listen(s, topic, fd_out, e);
+	return d->ops->draft_flush(d, e);
+}
+
+void store_draft_drop(struct draft **d)
+{
+	if (*d != NULL)
+		(*d)->ops->draft_drop(*d);
+	*d = NULL;
+}
+
+int store_blob_read(struct shelf *h, enum bay bay, const char *name, unsigned how, struct blob *out, struct err *e)
+{
+	return h->ops->blob_read(h, bay, name, how, out, e);
+}
+
+void store_blob_done(struct blob *b)
+{
+	if (b->release != NULL)
+		b->release(b);
+	*b = (struct blob){ .fd = -1 };
+}
+
+int store_blob_stat(struct shelf *h, enum bay bay, const char *name, struct blob_info *out, struct err *e)
+{
+	return h->ops->blob_stat(h, bay, name, out, e);
+}
+
+int store_blob_pour(struct shelf *h, enum bay bay, const char *name, store_piece_fn *fn, void *ctx, struct blob_info *out, struct err *e)
+{
+	return h->ops->blob_pour(h, bay, name, fn, ctx, out, e);
+}
+
+int store_blob_odd(struct shelf *h, enum bay bay, store_odd_fn *fn, void *ctx, struct err *e)
+{
+	return h->ops->blob_odd(h, bay, fn, ctx, e);
+}
+
+int store_blob_link(struct shelf *from, const char *name, struct shelf *to, const char *as, struct err *e)
+{
+	return from->ops->blob_link(from, name, to, as, e);
+}
+
+void store_blob_ref(struct shelf *h, const char *name, struct buf *out)
+{
+	h->ops->blob_ref(h, name, out);
+}
+
+int store_blob_link_ref(const char *ref, struct shelf *to, const char *as, struct err *e)
+{
+	return to->ops->blob_link_ref(ref, to, as, e);
+}
+
+int store_blob_move(struct shelf *from, enum bay bay, const char *name, struct shelf *to, const char *as, struct err *e)
+{
+	return from->ops->blob_move(from, bay, name, to, as, e);
+}
+
+int store_blob_delete(struct shelf *h, enum bay bay, const char *name, struct err *e)
+{
+	return h->ops->blob_delete(h, bay, name, e);
+}
+
+int store_blob_flush(struct shelf *h, const char *name, struct err *e)
+{
+	return h->ops->blob_flush(h, name, e);
+}
+
+int store_blob_list(struct shelf *h, enum bay bay, store_name_fn *fn, void *ctx, struct err *e)
+{
+	return h->ops->blob_list(h, bay, fn, ctx, e);
+}
+
+int64_t store_blob_stamp(struct shelf *h, enum bay bay)
+{
+	return h->ops->blob_stamp(h, bay);
+}
+
+int store_log_open(struct shelf *h, const char *name, unsigned how, struct store_log **out, struct err *e)
+{
+	return h->ops->log_open(h, name, how, out, e);
+}
+
+void store_log_close(struct store_log **l)
+{
+	if (*l != NULL)
+		(*l)->ops->log_close(*l);
+	*l = NULL;
+}
+
+int store_log_lock(struct store_log *l, bool *replaced_out, uint64_t *size_out, struct err *e)
+{
+	return l->ops->log_lock(l, replaced_out, size_out, e);
+}
+
+void store_log_unlock(struct store_log *l)
+{
+	l->ops->log_unlock(l);
+}
+
+bool store_log_look(struct store_log *l, uint64_t *size_out)
+{
+	return l->ops->log_look(l, size_out);
+}
+
+int store_log_read(struct store_log *l, uint64_t at, char *p, size_t n, size_t *got_out, struct err *e)
+{
+	return l->ops->log_read(l, at, p, n, got_out, e);
+}
+
+int store_log_append(struct store_log *l, uint64_t expected, struct slice octets, struct err *e)
+{
+	return l->ops->log_append(l, expected, octets, e);
+}
+
+int store_log_cut(struct store_log *l, uint64_t at, struct err *e)
+{
+	return l->ops->log_cut(l, at, e);
+}
+
+int store_log_flush(struct store_log *l, struct err *e)
+{
+	return l->ops->log_flush(l, e);
+}
+
+int store_log_swap(struct shelf *h, const char *name, struct draft *d, struct store_log **out, struct err *e)
+{
+	return h->ops->log_swap(h, name, d, out, e);
+}
+
+int store_kv_get(struct shelf *h, const char *name, struct buf *out, struct err *e)
+{
+	return h->ops->kv_get(h, name, out, e);
+}
+
+int store_kv_put(struct shelf *h, const char *name, struct slice text, bool flushed, struct err *e)
+{
+	return h->ops->kv_put(h, name, text, flushed, e);
+}
+
+bool store_kv_has(struct shelf *h, const char *name)
+{
+	return h->ops->kv_has(h, name);
+}
+
+int store_lease_take(struct shelf *top, struct err *e)
+{
+	return top->ops->lease_take(top, e);
+}
+
+void store_lease_drop(struct shelf *top)
+{
+	top->ops->lease_drop(top);
+}
+
+void store_notify(struct shelf *top, const char *topic)
+{
+	top->ops->notify(top, topic);
+}
+
+int store_listen(const struct store *s, const char *path, const char *topic, int *fd_out, struct err *e)
+{
+	return s->ops->listen(s, path, topic, fd_out, e);
+}
+
+void store_unlisten(const struct store *s, const char *path, const char *topic, int *fd)
+{
+	s->ops->unlisten(s, path, topic, fd);
 }

@@ -3,11 +3,8 @@
  */
 #include "store/verify.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -60,9 +57,9 @@ static void repair_name(struct check *c, const char *path, struct mname n)
 	int64_t mtime;
 
 	buf_init(&name, BUF_UNBOUNDED);
-	if (message_measure(c->m->curfd, path, &n.file_size, &n.size, &mtime, &ignored) == 0) {
+	if (message_measure(c->m->shelf, BAY_CUR, path, &n.file_size, &n.size, &mtime, &ignored) == 0) {
 		n.has_lf = n.size != n.file_size;
-		if (mname_put(&n, &name) == 0 && renameat(c->m->curfd, path, c->m->curfd, buf_str(&name)) != 0)
+		if (mname_put(&n, &name) == 0 && store_blob_move(c->m->shelf, BAY_CUR, path, c->m->shelf, buf_str(&name), &ignored) != 0)
 			say(c, "can't be renamed: %s", path);
 	}
 	buf_done(&name);
@@ -74,7 +71,8 @@ static void check_slot(struct check *c, uint32_t slot)
 	const struct mrec *r = mbox_rec(m, slot);
 	struct slice name;
 	struct mname n;
-	struct stat st;
+	struct blob_info st;
+	struct err why;
 	char path[MNAME_MAX + 1];
 
 	if (!mbox_slot_name(m, slot, &name) || name.n > MNAME_MAX || mname_parse(name, &n) != 0) {
@@ -83,12 +81,10 @@ static void check_slot(struct check *c, uint32_t slot)
 	}
 	memcpy(path, name.p, name.n);
 	path[name.n] = '\0';
-	if (fstatat(m->curfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		say(c, "UID %u: the file is missing: %s", r->uid, path);
-	else if (!S_ISREG(st.st_mode))
-		say(c, "UID %u: not a plain file: %s", r->uid, path);
-	else if ((uint64_t)st.st_size != n.file_size) {
-		say(c, "UID %u: %llu octets, but the name says %llu: %s", r->uid, (unsigned long long)st.st_size, (unsigned long long)n.file_size, path);
+	if (store_blob_stat(m->shelf, BAY_CUR, path, &st, &why) != 0)
+		say(c, why.kind == ERR_DENIED ? "UID %u: not a plain file: %s" : "UID %u: the file is missing: %s", r->uid, path);
+	else if (st.size != n.file_size) {
+		say(c, "UID %u: %llu octets, but the name says %llu: %s", r->uid, (unsigned long long)st.size, (unsigned long long)n.file_size, path);
 		if (c->repair)
 			repair_name(c, path, n);
 	} else if (n.uid != r->uid || n.uidvalidity != m->uidvalidity || n.size != r->size)
@@ -133,7 +129,7 @@ static int check_odd(struct check *c, struct err *e)
 {
 	struct odd_place cur = { c, "cur" }, new = { c, "new" };
 
-	return dirlist_odd(c->m->curfd, say_odd, &cur, e) != 0 ? -1 : dirlist_odd(c->m->newfd, say_odd, &new, e);
+	return store_blob_odd(c->m->shelf, BAY_CUR, say_odd, &cur, e) != 0 ? -1 : store_blob_odd(c->m->shelf, BAY_NEW, say_odd, &new, e);
 }
 
 static int check_directory(struct check *c, struct err *e)
@@ -142,7 +138,7 @@ static int check_directory(struct check *c, struct err *e)
 	struct mbox *m = c->m;
 	struct found *f;
 	size_t n;
-	int rc = dirlist(m->curfd, false, a, &f, &n, e);
+	int rc = dirlist(m->shelf, BAY_CUR, a, &f, &n, e);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		uint32_t slot = f[i].n.has_uid && f[i].n.uidvalidity == m->uidvalidity ? mbox_slot_of(m, f[i].n.uid) : UINT32_MAX;
@@ -157,21 +153,18 @@ static int check_directory(struct check *c, struct err *e)
 static void check_tmp(struct check *c, bool remove)
 {
 	struct arena *a = arena_new(0);
-	int fd = openat(c->m->dirfd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct err ignored;
 	struct found *f;
-	struct stat st;
+	struct blob_info st;
 	size_t n;
 
-	if (fd >= 0 && dirlist(fd, false, a, &f, &n, &ignored) == 0)
+	if (dirlist(c->m->shelf, BAY_TMP, a, &f, &n, &ignored) == 0)
 		for (size_t i = 0; i < n; i++)
-			if (fstatat(fd, f[i].name.p, &st, AT_SYMLINK_NOFOLLOW) == 0 && clock_wall_s() - (int64_t)st.st_mtim.tv_sec > STALE_SECONDS) {
+			if (store_blob_stat(c->m->shelf, BAY_TMP, f[i].name.p, &st, &ignored) == 0 && clock_wall_s() - st.mtime > STALE_SECONDS) {
 				say(c, "left over from a crash: tmp/%s", f[i].name.p);
-				if (remove)
-					(void)unlinkat(fd, f[i].name.p, 0);
+				if (remove && store_blob_delete(c->m->shelf, BAY_TMP, f[i].name.p, &ignored) != 0)
+					say(c, "can't be removed: tmp/%s", f[i].name.p);
 			}
-	if (fd >= 0)
-		close(fd);
 	arena_free(&a);
 }
 

@@ -2,20 +2,14 @@
  * store/view_change.c - flags, expunge, copy and move through a view.
  *
  * Expunge: the log says it first (that is the decision), then the files go, then the log says that they are gone; whoever finds the first without the
- * second finishes it. Move: rename(2), so a message is never in both folders and never in neither. Copy: links, undone where one of them fails.
+ * second finishes it. Move: one step of the store, so a message is never in both folders and never in neither. Copy: links, undone where one of them fails.
  */
 #include "store/folder.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 
 #define FRESH_SECONDS 120                                             /* a file older than this has been flushed by the kernel or a checkpoint */
@@ -93,13 +87,14 @@ int view_store_flags(struct view *v, const uint32_t *seqs, size_t n, const struc
 static void make_room(struct mbox *m, uint32_t slot)
 {
 	char path[MNAME_MAX + 1];
+	struct err ignored;
 	struct slice name;
 
 	if (!mbox_slot_name(m, slot, &name) || name.n > MNAME_MAX)
 		return;
 	memcpy(path, name.p, name.n);
 	path[name.n] = '\0';
-	(void)unlinkat(m->curfd, path, 0);
+	if (store_blob_delete(m->shelf, BAY_CUR, path, &ignored) != 0) {}
 	m->stamps_moved = true;
 }
 
@@ -119,8 +114,8 @@ static int expunge_slots(struct mbox *m, const uint32_t *slots, size_t n, bool d
 	txn_done(&t);
 	if (rc != 0 || n == 0)
 		return rc;
-	if (durable && fdatasync(m->log.fd) != 0)
-		return err_set(e, ERR_TEMP, errno, "%s: flushing the log", m->name);
+	if (durable && slog_flush(&m->log, e) != 0)
+		return -1;
 	return mbox_finish_unlinks(m, e);
 }
 
@@ -217,14 +212,13 @@ static char *new_name(struct transfer *x, struct slice old, const struct mrec *r
 
 static int place_one(struct transfer *x, const char *from, const char *to, bool *fresh_out, struct err *e)
 {
-	struct stat st;
-	int rc = x->move ? renameat(x->src->curfd, from, x->dst->curfd, to) : linkat(x->src->curfd, from, x->dst->curfd, to, 0);
+	struct err ignored;
+	struct blob_info st;
+	int rc = x->move ? store_blob_move(x->src->shelf, BAY_CUR, from, x->dst->shelf, to, e) : store_blob_link(x->src->shelf, from, x->dst->shelf, to, e);
 
-	if (rc != 0 && errno == EMLINK)
-		return err_set(e, ERR_LIMIT, errno, "copying to %s", x->dst->name);
 	if (rc != 0)
-		return err_set(e, err_kind_of(errno), errno, "%s to %s", x->move ? "moving" : "copying", x->dst->name);
-	*fresh_out = fstatat(x->dst->curfd, to, &st, AT_SYMLINK_NOFOLLOW) != 0 || clock_wall_s() - (int64_t)st.st_mtim.tv_sec < FRESH_SECONDS;
+		return err_context(e, "%s to %s", x->move ? "moving" : "copying", x->dst->name);
+	*fresh_out = store_blob_stat(x->dst->shelf, BAY_CUR, to, &st, &ignored) != 0 || clock_wall_s() - st.mtime < FRESH_SECONDS;
 	return 0;
 }
 
@@ -256,30 +250,27 @@ static int transfer_one(struct transfer *x, uint32_t slot, struct err *e)
 
 static void undo(struct transfer *x)
 {
+	struct err ignored;
+
 	for (size_t i = 0; i < x->made; i++) {
-		int rc = x->move ? renameat(x->dst->curfd, x->to[i], x->src->curfd, x->from[i]) : unlinkat(x->dst->curfd, x->to[i], 0);
+		int rc = x->move ? store_blob_move(x->dst->shelf, BAY_CUR, x->to[i], x->src->shelf, x->from[i], &ignored) :
+		    store_blob_delete(x->dst->shelf, BAY_CUR, x->to[i], &ignored);
 
 		if (rc != 0) {}                                       /* the next scan sees what is there */
 	}
 }
 
-/* The octets first, where they may be young; then the names. The directory's flush brings the new names along, on every journalling file system. */
+/* The octets first, where they may be young; then the names. */
 static int make_durable(struct transfer *x, struct err *e)
 {
 	int rc = 0;
 
 	if (x->fresh > SYNC_ONE_BY_ONE)
-		rc = syncfs(x->dst->dirfd);
+		rc = store_shelf_flush(x->dst->shelf, FLUSH_ALL, e);
 	for (size_t i = 0; rc == 0 && x->fresh <= SYNC_ONE_BY_ONE && i < x->n; i++)
-		if (x->is_fresh[i]) {
-			int fd = openat(x->dst->curfd, x->to[i], O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-			rc = fd < 0 ? -1 : fdatasync(fd);
-			file_close(&fd);
-		}
-	if (rc == 0)
-		rc = fsync(x->dst->curfd);
-	return rc == 0 ? 0 : err_set(e, ERR_TEMP, errno, "flushing %s", x->dst->name);
+		if (x->is_fresh[i])
+			rc = store_blob_flush(x->dst->shelf, x->to[i], e);
+	return rc == 0 ? store_shelf_flush(x->dst->shelf, FLUSH_NAMES, e) : -1;
 }
 
 static int transfer_locked(struct transfer *x, const uint32_t *slots, struct err *e)

@@ -3,30 +3,22 @@
  */
 #include "store/folder.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "mail/header.h"
 #include "mail/mime.h"
 #include "store/preview.h"
 
-#define MAP_FROM (256u << 10)                                         /* below, a read costs less than a mapping */
 #define CACHE_OCTETS (64u << 20)                                      /* larger messages are parsed when somebody asks */
 
-static int open_message(struct mbox *m, uint32_t slot, struct err *e)
+static int read_named(struct mbox *m, uint32_t slot, struct blob *out, struct err *e)
 {
 	char path[MNAME_MAX + 1];
 	struct slice name;
 	struct mname n;
-	int fd;
 
 	if (mbox_is_gone(m, slot) || !mbox_slot_name(m, slot, &name) || name.n > MNAME_MAX)
 		return err_set(e, ERR_NOTFOUND, 0, "the message was expunged");
@@ -34,49 +26,27 @@ static int open_message(struct mbox *m, uint32_t slot, struct err *e)
 		return err_set(e, ERR_NOTFOUND, 0, "the index does not know the message's file");
 	memcpy(path, name.p, name.n);
 	path[name.n] = '\0';
-	fd = openat(m->curfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	return fd >= 0 ? fd : err_set(e, err_kind_of(errno), errno, "a message of %s", m->name);
+	return store_blob_read(m->shelf, BAY_CUR, path, BLOB_FD, out, e);
 }
 
-/* Looks again where the file has another name by now: lazily renamed by another process of ours, or by another program. */
-static int find_message(struct mbox *m, uint32_t slot, struct err *e)
+/* Looks again where it has another name by now: lazily renamed by another process of ours, or by another program. */
+static int read_blob(struct mbox *m, uint32_t slot, struct blob *out, struct err *e)
 {
-	int fd = -1;
-
 	for (int turn = 0; turn < 3; turn++) {
-		fd = open_message(m, slot, e);
-		if (fd >= 0 || e->kind != ERR_NOTFOUND || mbox_is_gone(m, slot))
-			return fd;
+		if (read_named(m, slot, out, e) == 0)
+			return 0;
+		if (e->kind != ERR_NOTFOUND || mbox_is_gone(m, slot))
+			return -1;
 		if (turn == 1)
 			m->stamp_cur = 0;                             /* the directory looked unchanged, and yet: read it */
 		if (mbox_refresh(m, e) != 0)
 			return -1;
 	}
-	return fd;
+	return -1;
 }
 
-static int read_small(int fd, size_t size, struct mbody *out, struct err *e)
-{
-	char *p = mem_new(size + 1);
-	size_t got = 0;
-
-	while (got < size) {
-		ssize_t n = pread(fd, p + got, size - got, (off_t)got);
-
-		if (n == 0 || (n < 0 && errno != EINTR))
-			break;
-		got += n > 0 ? (size_t)n : 0;
-	}
-	if (got < size) {
-		free(p);
-		return err_set(e, ERR_TEMP, errno, "reading a message");
-	}
-	*out = (struct mbody){ slice_mem(p, size), p, 0, fd };
-	return 0;
-}
-
-/* A file with bare LFs, as other programs write it, becomes what goes over the wire. */
-static int read_lf(struct mbody *b)
+/* A message with bare LFs, as other programs write it, becomes what goes over the wire. */
+static void to_wire(struct mbody *b)
 {
 	struct buf wire;
 	struct slice rest = b->octets, line;
@@ -93,46 +63,20 @@ static int read_lf(struct mbody *b)
 		if (lf != NULL)
 			buf_puts(&wire, "\r\n");
 	}
-	if (b->map_len > 0)
-		munmap(b->map, b->map_len);
-	else
-		free(b->map);
-	*b = (struct mbody){ buf_view(&wire), wire.p, 0, b->fd };
-	file_close(&b->fd);                                           /* it has other octets: nobody may send from it */
-	return 0;
-}
-
-static int read_message(int fd, bool lf, struct mbody *out, struct err *e)
-{
-	struct stat st;
-	void *map;
-
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return err_set(e, ERR_DENIED, 0, "a message file is not a plain file");
-	if ((uint64_t)st.st_size > LIMIT_MESSAGE_FILE)
-		return err_set(e, ERR_DENIED, 0, "a message file is larger than a message may be");
-	if ((size_t)st.st_size < MAP_FROM) {
-		if (read_small(fd, (size_t)st.st_size, out, e) != 0)
-			return -1;
-	} else {
-		map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (map == MAP_FAILED)
-			return err_set(e, ERR_TEMP, errno, "mapping a message");
-		*out = (struct mbody){ slice_mem(map, (size_t)st.st_size), map, (size_t)st.st_size, fd };
-	}
-	return lf ? read_lf(out) : 0;
+	store_blob_done(&b->blob);
+	*b = (struct mbody){ .octets = buf_view(&wire), .fd = -1, .blob = { .fd = -1 }, .wire = wire.p };
 }
 
 static int read_slot(struct mbox *m, uint32_t slot, struct mbody *out, struct err *e)
 {
-	int fd = find_message(m, slot, e);
+	struct blob b;
 
-	if (fd < 0)
+	if (read_blob(m, slot, &b, e) != 0)
 		return -1;
-	if (read_message(fd, (mbox_slot_state(m, slot) & SLOT_LF) != 0, out, e) == 0)
-		return 0;
-	close(fd);
-	return -1;
+	*out = (struct mbody){ .octets = b.octets, .fd = b.fd, .blob = b };
+	if ((mbox_slot_state(m, slot) & SLOT_LF) != 0)
+		to_wire(out);
+	return 0;
 }
 
 int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e)
@@ -146,11 +90,8 @@ int view_read(struct view *v, uint32_t seq, struct mbody *out, struct err *e)
 
 void mbody_done(struct mbody *b)
 {
-	if (b->map != NULL && b->map_len > 0)
-		munmap(b->map, b->map_len);
-	else
-		free(b->map);
-	file_close(&b->fd);
+	store_blob_done(&b->blob);
+	free(b->wire);
 	*b = (struct mbody){ .fd = -1 };
 }
 
@@ -218,7 +159,7 @@ uint64_t cache_fill(struct mbox *m, uint32_t uid, struct slice octets)
 	if (octets.n > CACHE_OCTETS)
 		return 0;
 	make_texts(octets, &t);
-	if (scache_append(&m->cache, m->dirfd, m->uidvalidity, uid, t.s, &at, &ignored) != 0)
+	if (scache_append(&m->cache, m->shelf, m->uidvalidity, uid, t.s, &at, &ignored) != 0)
 		at = 0;
 	texts_done(&t);
 	return at;
@@ -236,7 +177,7 @@ static void keep(struct view *v, uint32_t slot, const struct slice texts[SCACHE_
 		return;
 	txn_init(m, &t);
 	t.modseq = m->modseq;
-	if (!mbox_is_gone(m, slot) && scache_append(&m->cache, m->dirfd, m->uidvalidity, mbox_rec(m, slot)->uid, texts, &at, &ignored) == 0) {
+	if (!mbox_is_gone(m, slot) && scache_append(&m->cache, m->shelf, m->uidvalidity, mbox_rec(m, slot)->uid, texts, &at, &ignored) == 0) {
 		txn_cache(&t, mbox_rec(m, slot)->uid, at);
 		if (mbox_commit_quietly(m, &t, &ignored) != 0) {}
 	}
@@ -255,7 +196,7 @@ int view_cached(struct view *v, uint32_t seq, enum mcache what, struct arena *a,
 
 	if (e == NULL)
 		e = &why;
-	if (scache_get(&m->cache, m->dirfd, mbox_slot_cache(m, slot), m->uidvalidity, mbox_rec(m, slot)->uid, a, texts) == 0) {
+	if (scache_get(&m->cache, m->shelf, mbox_slot_cache(m, slot), m->uidvalidity, mbox_rec(m, slot)->uid, a, texts) == 0) {
 		*out = texts[what];
 		return 0;
 	}

@@ -110,6 +110,28 @@ def time_is_a_parameter():
                 yield path, number, 'time comes from base/clock.h, as a parameter where it can'
 
 
+FILE_CALLS = ('open openat openat2 creat rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat remove mkdir mkdirat rmdir mknod mkfifo truncate ftruncate '
+              'fsync fdatasync syncfs sync_file_range fallocate mmap munmap pread pwrite readv writev preadv pwritev stat lstat fstat fstatat statfs fstatfs access faccessat '
+              'opendir fdopendir readdir getdents64 flock fcntl lockf utimensat futimens fopen sendto bind file_read file_replace file_write_all').split()
+
+
+ONE_DOOR_NOT_YET = {'common/store/quota.c'}
+
+
+def one_door():
+    """Mail is touched through the verbs of store/store.h; only the local backend (store/store_local.c, store/local_*.c) opens, renames or flushes files."""
+    word = re.compile(r'(?<![\w.>])(' + '|'.join(FILE_CALLS) + r')\s*\(')
+    for path in c_files('common/store', 'imapd', 'pop3d', 'smtpd/deliver'):
+        if re.match(r'common/store/(store_)?local(_\w+)?\.[ch]$', path) or path in ONE_DOOR_NOT_YET:
+            continue
+        for number, line in enumerate(code_of(path), 1):
+            for m in word.finditer(line):
+                yield path, number, f'{m.group(1)}() belongs into the local backend: everything durable of a mailbox goes through store/store.h'
+        for number, name in includes(path):
+            if name == 'store/local.h':
+                yield path, number, 'store/local.h is the inside of the local backend'
+
+
 COMPLEXITY_MAX = 40
 
 
@@ -256,7 +278,7 @@ def refusals_have_codes():
             yield CODE_TABLE, 1, f'{name} is used by no reply: take the row out, and leave its number free'
 
 
-RULES = [layers, own_header_first, banned_calls, time_is_a_parameter, complexity, readmes, conditionals, headers_are_guarded, settings, manuals, refusals_have_codes, blanks]
+RULES = [layers, own_header_first, banned_calls, one_door, time_is_a_parameter, complexity, readmes, conditionals, headers_are_guarded, settings, manuals, refusals_have_codes, blanks]
 
 
 def main():

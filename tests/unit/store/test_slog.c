@@ -30,6 +30,7 @@ static struct slice image(struct buf *b)
 static void read_back(struct env *v, struct slice octets, struct buf *out, bool *bad)
 {
 	char path[256];
+	struct shelf *h;
 	struct slog l;
 	int fd;
 
@@ -37,13 +38,15 @@ static void read_back(struct env *v, struct slice octets, struct buf *out, bool 
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_int_equal(write(fd, octets.p, octets.n), octets.n);
 	close(fd);
+	OK(v, store_shelf_open(store_local(), v->dir, false, &h, &v->e));
 	slog_init(&l);
 	buf_reset(out);
 	*bad = true;
-	OK(v, slog_open(&l, AT_FDCWD, path, false, &v->e));
+	OK(v, slog_open(&l, h, "log", false, &v->e));
 	if (l.id != 0)
 		OK(v, slog_read(&l, collect, out, bad, &v->e));
 	slog_close(&l);
+	store_shelf_close(&h);
 }
 
 static void test_every_length(void **state)
@@ -111,22 +114,23 @@ static void test_cache(void **state)
 {
 	struct env *v = *state;
 	struct slice in[SCACHE_TEXTS] = { SLICE("envelope"), SLICE(""), SLICE("body"), SLICE("headers"), SLICE("") }, out[SCACHE_TEXTS];
-	int dir = open(v->dir, O_RDONLY | O_DIRECTORY);
 	char path[256], whole[200];
+	struct shelf *h;
 	struct scache c;
 	uint64_t at, second;
 	ssize_t n;
 	int fd;
 
+	OK(v, store_shelf_open(store_local(), v->dir, false, &h, &v->e));
 	scache_init(&c);
-	OK(v, scache_append(&c, dir, 5, 7, in, &at, &v->e));
-	OK(v, scache_append(&c, dir, 5, 8, in, &second, &v->e));
+	OK(v, scache_append(&c, h, 5, 7, in, &at, &v->e));
+	OK(v, scache_append(&c, h, 5, 8, in, &second, &v->e));
 	assert_true(at != 0 && second > at);
-	assert_int_equal(scache_get(&c, dir, at, 5, 7, v->a, out), 0);
+	assert_int_equal(scache_get(&c, h, at, 5, 7, v->a, out), 0);
 	assert_true(slice_eqs(out[3], "headers"));
-	assert_int_equal(scache_get(&c, dir, at, 5, 8, v->a, out), -1);
-	assert_int_equal(scache_get(&c, dir, at + 1, 5, 7, v->a, out), -1);
-	assert_int_equal(scache_get(&c, dir, 1u << 30, 5, 7, v->a, out), -1);
+	assert_int_equal(scache_get(&c, h, at, 5, 8, v->a, out), -1);
+	assert_int_equal(scache_get(&c, h, at + 1, 5, 7, v->a, out), -1);
+	assert_int_equal(scache_get(&c, h, 1u << 30, 5, 7, v->a, out), -1);
 	scache_close(&c);
 	snprintf(path, sizeof path, "%s/" SCACHE_NAME, v->dir);
 	fd = open(path, O_RDONLY);
@@ -141,7 +145,7 @@ static void test_cache(void **state)
 	}
 	for (ssize_t len = 0; len < n; len++)
 		assert_int_equal(scache_parse(slice_mem(whole, (size_t)len), 5, 7, out), -1);
-	close(dir);
+	store_shelf_close(&h);
 }
 
 int main(void)
