@@ -193,8 +193,9 @@ static int quota_user(struct job *j, struct slice user, struct box *b, struct er
 	struct box_options opt = options_of(j, user);
 	uint64_t octets = 0, messages = 0;
 	struct buf line;
+	unsigned wrong;
 
-	if (b != NULL && ((j->recount && box_recount(b, e) != 0) || box_quota(b, &octets, &messages, e) != 0))
+	if (b != NULL && ((j->recount && box_recount(b, &wrong, e) != 0) || box_quota(b, &octets, &messages, e) != 0))
 		return -1;
 	buf_init(&line, BUF_UNBOUNDED);
 	buf_put(&line, user);

@@ -45,7 +45,8 @@ int box_delete(struct box *b, struct slice name, struct err *e) WARN_UNUSED;
 int box_rename(struct box *b, struct slice from, struct slice to, struct err *e) WARN_UNUSED;   /* children too; INBOX: moves its messages */
 int box_subscribe(struct box *b, struct slice name, bool on, struct err *e) WARN_UNUSED;
 int box_quota(struct box *b, uint64_t *octets_out, uint64_t *messages_out, struct err *e) WARN_UNUSED;
-int box_recount(struct box *b, struct err *e) WARN_UNUSED;            /* counts all folders again; box_quota does so by itself where it must */
+/* Counts all folders again; box_quota does so by itself where it must. *wrong_out: folders whose totals were not what they should be. */
+int box_recount(struct box *b, unsigned *wrong_out, struct err *e) WARN_UNUSED;
 /* Other limits from now on, in every process that has the box open. 0: none. */
 void box_set_limits(struct box *b, uint64_t octets, uint64_t messages);
 void box_limits(struct box *b, uint64_t *octets_out, uint64_t *messages_out);

@@ -316,7 +316,7 @@ static enum sum sum(struct quota *q, uint64_t *octets_out, uint64_t *messages_ou
 
 /* ---- all of them ---- */
 
-struct counting { uint32_t *before; size_t n_before; uint32_t *seen; size_t n_seen; };
+struct counting { uint32_t *before; size_t n_before; uint32_t *seen; size_t n_seen; unsigned wrong; };
 
 static bool has(const uint32_t *v, size_t n, uint32_t x)
 {
@@ -324,6 +324,15 @@ static bool has(const uint32_t *v, size_t n, uint32_t x)
 		if (v[i] == x)
 			return true;
 	return false;
+}
+
+/* Locked, so that nobody is in the middle of a change. */
+static bool is_wrong(struct mbox *m)
+{
+	struct quota *q = quota_open(m->box);
+	const struct entry *x = q == NULL ? NULL : entry_find(q, m->uidvalidity);
+
+	return x != NULL && (x->octets != m->octets || x->messages != mbox_count(m));
 }
 
 static int count_folder(struct box *b, struct slice name, struct counting *c, struct err *e)
@@ -335,6 +344,7 @@ static int count_folder(struct box *b, struct slice name, struct counting *c, st
 		return e->kind == ERR_NOTFOUND ? 0 : -1;              /* deleted meanwhile */
 	rc = mbox_begin(m, e);
 	if (rc == 0) {
+		c->wrong += is_wrong(m);
 		quota_set(m);
 		c->seen[c->n_seen++] = m->uidvalidity;
 		mbox_end(m);
@@ -358,16 +368,18 @@ static int count_all(struct box *b, struct arena *a, struct counting *c, struct 
 }
 
 /* Everything anew where nothing can be trusted; else the folders one by one in place, then what belongs to no folder goes. */
-static void forget(struct quota *q, const struct counting *c, bool all)
+static void forget(struct quota *q, struct counting *c, bool all)
 {
 	lock_entries(q);
 	for (size_t i = 0; i < q->n; i++)
-		if (all || (has(c->before, c->n_before, q->v[i].uidvalidity) && !has(c->seen, c->n_seen, q->v[i].uidvalidity)))
+		if (all || (has(c->before, c->n_before, q->v[i].uidvalidity) && !has(c->seen, c->n_seen, q->v[i].uidvalidity))) {
+			c->wrong += !all && q->v[i].messages > 0;
 			q->v[i].uidvalidity = 0;
+		}
 	unlock_entries(q);
 }
 
-static int recount_locked(struct box *b, struct quota *q, bool damaged, struct err *e)
+static int recount_locked(struct box *b, struct quota *q, bool damaged, unsigned *wrong_out, struct err *e)
 {
 	struct arena *a = arena_new(0);
 	struct counting c = { .before = arena_array(a, q->n, sizeof *c.before) };
@@ -388,6 +400,8 @@ static int recount_locked(struct box *b, struct quota *q, bool damaged, struct e
 		q->h->magic = MAGIC;
 	}
 	arena_free(&a);
+	if (q != NULL)
+		*wrong_out = c.wrong + damaged;
 	return q != NULL ? 0 : rc != 0 ? -1 : no_quota(b, e);
 }
 
@@ -400,7 +414,7 @@ static bool is_right(struct box *b, struct quota *q, enum sum *how)
 	return *how == SUM_FINE;
 }
 
-static int recount(struct box *b, bool always, struct err *e)
+static int recount(struct box *b, bool always, unsigned *wrong_out, struct err *e)
 {
 	struct quota *q = quota_open(b);
 	enum sum how;
@@ -413,7 +427,7 @@ static int recount(struct box *b, bool always, struct err *e)
 		file_close(&fd);
 		return err_set(e, ERR_TEMP, errno, "locking " QUOTA_NAME);
 	}
-	rc = is_right(b, q, &how) && !always ? 0 : recount_locked(b, q, how == SUM_DAMAGED, e);
+	rc = is_right(b, q, &how) && !always ? 0 : recount_locked(b, q, how == SUM_DAMAGED, wrong_out, e);
 	(void)lock_byte(&(struct quota){ .fd = fd }, F_UNLCK, LOCK_COUNTING);
 	file_close(&fd);
 	return rc;
@@ -423,11 +437,12 @@ static int recount(struct box *b, bool always, struct err *e)
 int quota_prepare(struct box *b, struct err *e)
 {
 	struct quota *q = quota_open(b);
+	unsigned wrong;
 	enum sum how;
 
 	if (q == NULL)
 		return no_quota(b, e);
-	return is_right(b, q, &how) ? 0 : recount(b, false, e);
+	return is_right(b, q, &how) ? 0 : recount(b, false, &wrong, e);
 }
 
 int box_quota(struct box *b, uint64_t *octets_out, uint64_t *messages_out, struct err *e)
@@ -437,9 +452,9 @@ int box_quota(struct box *b, uint64_t *octets_out, uint64_t *messages_out, struc
 	return sum(b->quota, octets_out, messages_out) != SUM_DAMAGED ? 0 : err_set(e, ERR_TEMP, 0, QUOTA_NAME " is damaged");
 }
 
-int box_recount(struct box *b, struct err *e)
+int box_recount(struct box *b, unsigned *wrong_out, struct err *e)
 {
-	return recount(b, true, e);
+	return recount(b, true, wrong_out, e);
 }
 
 /* ---- limits and room ---- */

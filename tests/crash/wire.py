@@ -1,5 +1,5 @@
 """tests/crash/wire.py - a plain IMAP and POP3 client for the checkers: nothing is hidden, every untagged line is kept."""
-import re, socket
+import collections, re, socket
 
 import lab
 
@@ -12,7 +12,7 @@ class Imap:
     def __init__(self, port, user="u1", password="secret", timeout=30):
         self.s = socket.create_connection(("127.0.0.1", port), timeout * lab.SLOW)
         self.f = self.s.makefile("rb")
-        self.n = 0
+        self.n, self.story = 0, collections.deque(maxlen=60)
         assert self.line().startswith(b"* OK")
         self.ask("LOGIN %s %s" % (user, password))
 
@@ -25,12 +25,15 @@ class Imap:
                 raise EOFError("the server closed the connection")
             m = re.search(rb"\{(\d+)\}\r\n$", line)
             if m is None:
-                return whole + line.rstrip(b"\r\n")
+                whole += line.rstrip(b"\r\n")
+                self.story.append(whole[:200])
+                return whole
             whole += line[:m.start()] + self.f.read(int(m.group(1)))
 
     def send(self, command):
         self.n += 1
         self.tag = b"a%d" % self.n
+        self.story.append(b"C: " + (command if isinstance(command, bytes) else command.encode())[:200])
         self.s.sendall(self.tag + b" " + (command if isinstance(command, bytes) else command.encode()) + b"\r\n")
 
     def finish(self):
