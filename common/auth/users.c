@@ -4,6 +4,7 @@
 #include "auth/users.h"
 
 #include "auth/users_record.h"
+#include "base/idn.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -117,6 +118,8 @@ int users_canonical(struct slice login, const char *default_domain, struct arena
 	struct slice domain = at < 0 ? slice_of(default_domain) : slice_from(login, (size_t)at + 1);
 
 	if (login.n > LIMIT_USER_NAME || text_has_ctl(login) || !text_is_utf8(login) || slice_chr(domain, '@') >= 0)
+		return -1;
+	if (idn_to_ascii(domain, a, &domain) != 0)
 		return -1;
 	if (!part_is_ok(local, LIMIT_USER_LOCAL) || !part_is_ok(domain, LIMIT_DOMAIN) || local.n + 1 + domain.n > LIMIT_USER_NAME)
 		return -1;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unbound.h>
 
+#include "base/idn.h"
 #include "base/mem.h"
 
 enum { DNS_RECORDS = 64 };                                            /* of one answer; the rest is not looked at */
@@ -112,6 +113,22 @@ static void early(struct dns_query *q, enum dns_status status, const char *why)
 	loop_task_queue(q->dns->loop, &q->early, on_early, q);
 }
 
+/* The name as the DNS knows it: A-labels, with a NUL. -1: no name. */
+static int ascii_name(struct slice name, char out[256])
+{
+	struct arena *a = arena_new(0);
+	int r = name.n == 0 || memchr(name.p, '\0', name.n) != NULL ? -1 : idn_to_ascii(name, a, &name);
+
+	if (r == 0 && name.n <= 253) {
+		memcpy(out, name.p, name.n);
+		out[name.n] = '\0';
+	} else {
+		r = -1;
+	}
+	arena_free(&a);
+	return r;
+}
+
 struct dns_query *dns_ask(struct dns *d, struct slice name, enum dns_type type, int timeout_ms, dns_fn *fn, void *ctx)
 {
 	struct dns_query *q = mem_new(sizeof(*q));
@@ -120,12 +137,10 @@ struct dns_query *dns_ask(struct dns *d, struct slice name, enum dns_type type, 
 	q->dns = d;
 	q->fn = fn;
 	q->ctx = ctx;
-	if (name.n == 0 || name.n > 253 || memchr(name.p, '\0', name.n) != NULL) {
+	if (ascii_name(name, text) != 0) {
 		early(q, DNS_NO_NAME, "that is no domain name");
 		return q;
 	}
-	memcpy(text, name.p, name.n);
-	text[name.n] = '\0';
 	if (ub_resolve_async(d->ub, text, (int)type, 1, q, on_answer, &q->async_id) != 0) {
 		early(q, DNS_FAILED, "that cannot be asked for");
 		return q;

@@ -31,7 +31,7 @@ typedef void dns_fn(void *ctx, const struct dns_answer *a);
 int dns_new(struct dns **d_out, struct loop *l, const char *resolv_conf, const char *server, struct err *e) WARN_UNUSED;
 void dns_free(struct dns **d);                                        /* no question may be open */
 
-/* fn is called once, from the loop, after timeout_ms at the latest. name: without trailing dot. */
+/* fn is called once, from the loop, after timeout_ms at the latest. name: without trailing dot; UTF-8 is asked for in A-labels. */
 struct dns_query *dns_ask(struct dns *d, struct slice name, enum dns_type type, int timeout_ms, dns_fn *fn, void *ctx);
 /* The name of an address (PTR), in-addr.arpa or ip6.arpa. */
 struct dns_query *dns_ask_ptr(struct dns *d, const struct net_addr *a, int timeout_ms, dns_fn *fn, void *ctx);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/idn.h"
 #include "base/limits.h"
 #include "base/text.h"
 
@@ -182,15 +183,6 @@ static int skip_route(struct reader *r)
 	return skip(r, ':') ? 0 : fail(r, "a source route ends with ':'");
 }
 
-static struct slice lower(struct slice s, struct arena *a)
-{
-	char *text = arena_alloc(a, s.n + 1);
-
-	for (size_t i = 0; i < s.n; i++)
-		text[i] = ascii_lower(s.p[i]);
-	return slice_mem(text, s.n);
-}
-
 static int read_mailbox(struct reader *r, struct arena *a, struct path *out)
 {
 	struct slice local, domain = SLICE_NONE;
@@ -205,7 +197,9 @@ static int read_mailbox(struct reader *r, struct arena *a, struct path *out)
 	} else if ((r->flags & PATH_ALLOW_NO_DOMAIN) == 0) {
 		return fail(r, "'@' and a domain are missing");
 	}
-	*out = (struct path){ .local = arena_dup(a, local), .domain = lower(domain, a), .is_utf8 = r->utf8 };
+	if (idn_to_ascii(domain, a, &domain) != 0)
+		return fail(r, "this is no internationalised domain name");
+	*out = (struct path){ .local = arena_dup(a, local), .domain = domain, .is_utf8 = r->utf8 };
 	return 0;
 }
 

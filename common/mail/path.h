@@ -10,9 +10,9 @@
 
 struct path {
 	struct slice local;                                           /* quoted-string taken apart: as it is meant, may hold anything but NUL, CR, LF */
-	struct slice domain;                                          /* lower case, without trailing dot; "[192.0.2.1]" with brackets; empty for <> and <postmaster> */
+	struct slice domain;                                          /* lower case, in A-labels, without trailing dot; "[192.0.2.1]" with brackets; empty for <> and <postmaster> */
 	bool is_null;                                                 /* <> */
-	bool is_utf8;                                                 /* needs SMTPUTF8 */
+	bool is_utf8;                                                 /* was written beyond ASCII: needs SMTPUTF8 */
 };
 
 enum path_flags { PATH_ALLOW_NULL = 1, PATH_ALLOW_BARE = 2 /* without <>, hand-typed */, PATH_ALLOW_UTF8 = 4, PATH_ALLOW_NO_DOMAIN = 8 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/idn.h"
 #include "map/map_impl.h"
 
 void *map_impl_new(size_t size, const struct map_ops *ops, const char *path)
@@ -122,22 +123,11 @@ void map_close(struct map **m)
 	*m = NULL;
 }
 
-static struct slice fold(struct slice key, struct arena *a)
-{
-	if (key.n > 1 && key.p[key.n - 1] == '.')
-		key.n--;
-	char *p = arena_alloc(a, key.n + 1);
-
-	for (size_t i = 0; i < key.n; i++)
-		p[i] = ascii_lower(key.p[i]);
-	return slice_mem(p, key.n);
-}
-
 int map_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e)
 {
 	if (slice_is_empty(key))
 		return 0;
-	return m->ops->get(m, m->ops->raw_key ? key : fold(key, a), a, value_out, e);
+	return m->ops->get(m, m->ops->raw_key ? key : idn_fold_key(key, a), a, value_out, e);
 }
 
 const char *map_where(const struct map *m)

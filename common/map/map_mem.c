@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/idn.h"
 #include "map/map_impl.h"
 
 struct entry {
@@ -66,13 +67,8 @@ static struct slice folded_key(struct load *l, unsigned line, struct slice key)
 		if (l->c->hint[0] == '\0')
 			snprintf(l->c->hint, sizeof(l->c->hint), "%.100s:%u: the trailing dot of '%.*s' is not wanted and was dropped",
 			    map_impl_base(l->path), line, SLICE_FMT(slice_head(key, 60)));
-		key.n--;
 	}
-	char *p = arena_alloc(l->c->arena, key.n + 1);
-
-	for (size_t i = 0; i < key.n; i++)
-		p[i] = ascii_lower(key.p[i]);
-	return slice_mem(p, key.n);
+	return idn_fold_key(key, l->c->arena);
 }
 
 static int add(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/idn.h"
 #include "map/map_impl.h"
 
 struct map_source {
@@ -48,14 +49,7 @@ struct image_load {
 static int put_entry(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)
 {
 	struct image_load *l = ctx;
-	struct slice k = arena_dup(l->arena, key);
-	char *p = arena_str(l->arena, k);
-
-	if (k.n > 1 && p[k.n - 1] == '.')
-		k.n--;
-	for (size_t i = 0; i < k.n; i++)
-		p[i] = ascii_lower(p[i]);
-	int rc = map_build_put(l->build, slice_mem(p, k.n), value, e);
+	int rc = map_build_put(l->build, idn_fold_key(key, l->arena), value, e);
 
 	arena_reset(l->arena);
 	return rc == 0 ? 0 : err_context(e, "%s:%u", l->path, line);

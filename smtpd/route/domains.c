@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "base/idn.h"
 #include "base/limits.h"
 #include "base/num.h"
 #include "conf/conf.h"
@@ -57,21 +58,10 @@ static bool read_net(struct slice text, struct net_prefix *out)
 	return net_prefix_parse(text, out) == 0 || read_octets(text, out);
 }
 
-static struct slice lower(struct arena *a, struct slice s)
-{
-	char *p = arena_alloc(a, s.n + 1);
-
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = ascii_lower(s.p[i]);
-	return slice_mem(p, s.n);
-}
-
 static void add(struct domains *d, struct slice text, char *where)
 {
 	struct entry *en;
 
-	if (text.n > 1 && text.p[text.n - 1] == '.')
-		text.n--;
 	if (d->n == d->cap) {
 		d->cap = d->cap == 0 ? 16 : d->cap * 2;
 		d->entries = realloc(d->entries, d->cap * sizeof(*d->entries));
@@ -79,7 +69,7 @@ static void add(struct domains *d, struct slice text, char *where)
 			abort();
 	}
 	en = &d->entries[d->n++];
-	*en = (struct entry){ .name = lower(d->arena, text), .where = where };
+	*en = (struct entry){ .name = idn_fold_key(text, d->arena), .where = where };
 	en->is_net = read_net(en->name, &en->prefix);
 	if (!en->is_net) {
 		d->has_names = true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/idn.h"
 #include "conf/conf.h"
 #include "serve/accounts.h"
 
@@ -44,13 +45,16 @@ static int open_named(struct map **m_out, const struct settings *s, const char *
 	return r;
 }
 
-static struct slice first_domain(const struct settings *s)
+/* In A-labels. */
+static struct slice first_domain(const struct settings *s, struct arena *a)
 {
-	struct slice rest = slice_of(s->mydestination), word;
+	struct slice rest = slice_of(s->mydestination), word, domain;
 
 	if (s->default_domain[0] != '\0')
-		return slice_of(s->default_domain);
-	return conf_word(&rest, &word) ? word : slice_of(s->myhostname);
+		word = slice_of(s->default_domain);
+	else if (!conf_word(&rest, &word))
+		word = slice_of(s->myhostname);
+	return idn_to_ascii(word, a, &domain) == 0 ? domain : word;
 }
 
 static int open_maps(struct router *r, struct err *e)
@@ -116,7 +120,8 @@ int router_new(struct router **r_out, const struct settings *s, struct err *e)
 	if (r == NULL)
 		abort();
 	r->s = s;
-	r->default_domain = first_domain(s);
+	r->arena = arena_new(0);
+	r->default_domain = first_domain(s, r->arena);
 	r->alias_path = map_path(s, s->alias_maps);
 	r->virtual_path = map_path(s, s->virtual_alias_maps);
 	r->local_path = map_path(s, s->local_host_names);
@@ -149,6 +154,7 @@ void router_free(struct router **rp)
 	free(r->virtual_path);
 	free(r->local_path);
 	free(r->relay_path);
+	arena_free(&r->arena);
 	free(r);
 	*rp = NULL;
 }

@@ -13,6 +13,7 @@
 
 struct router {
 	const struct settings *s;
+	struct arena *arena;                                          /* of the router's life */
 	struct users *users;
 	struct map *aliases, *virt, *transport, *generics;
 	struct map *local_file, *relay_file;                          /* read through domains; kept for their generation */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/idn.h"
 #include "base/num.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -291,6 +292,7 @@ int policy_header_from(struct policy *p, struct slice header, struct slice login
 
 		if (list[i].kind != ADDRESS_MAILBOX)
 			continue;
+		(void)(idn_to_ascii(from.domain, a, &from.domain) != 0);      /* one that is no domain is nobody's address */
 		owns = route_owns(p->router, login, &from, e);
 		if (owns < 0)
 			return -1;

@@ -1,0 +1,72 @@
+/*
+ * base/idn.c - libidn2, only where there is an octet beyond ASCII.
+ */
+#include "base/idn.h"
+
+#include <idn2.h>
+
+#include "base/text.h"
+
+static struct slice lower(struct slice s, struct arena *a, bool *is_ascii_out)
+{
+	char *p = arena_alloc(a, s.n + 1);
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		p[i] = ascii_lower(s.p[i]);
+		all |= (unsigned char)s.p[i];
+	}
+	*is_ascii_out = all < 0x80;
+	return slice_mem(p, s.n);
+}
+
+static int to_labels(struct slice lowered, struct arena *a, struct slice *out)
+{
+	uint8_t *labels = NULL;
+
+	if (text_has_ctl(lowered) || !text_is_utf8(lowered) ||
+	    idn2_lookup_u8((const uint8_t *)lowered.p, &labels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return -1;
+	*out = slice_of(arena_str(a, slice_of((const char *)labels)));
+	idn2_free(labels);
+	return 0;
+}
+
+int idn_to_ascii(struct slice domain, struct arena *a, struct slice *out)
+{
+	bool is_ascii;
+	struct slice lowered = lower(domain, a, &is_ascii);
+
+	if (!is_ascii)
+		return to_labels(lowered, a, out);
+	*out = lowered;
+	return 0;
+}
+
+/* Where the domain begins in a key that is not all ASCII; key.n: there is none. */
+static size_t domain_at(struct slice key)
+{
+	ptrdiff_t at = slice_rchr(key, '@'), colon = slice_rchr(key, ':');
+	size_t from = at >= 0 ? (size_t)at + 1 : colon >= 0 ? (size_t)colon + 1 : 0;
+
+	if (at < 0 && slice_chr(slice_from(key, from), '.') < 0)
+		return key.n;                                         /* an alias, a user */
+	return from < key.n && key.p[from] == '.' ? from + 1 : from;
+}
+
+struct slice idn_fold_key(struct slice key, struct arena *a)
+{
+	struct slice folded, domain;
+	bool is_ascii;
+	size_t from;
+
+	if (key.n > 1 && key.p[key.n - 1] == '.')
+		key.n--;
+	folded = lower(key, a, &is_ascii);
+	if (is_ascii)
+		return folded;
+	from = domain_at(folded);
+	if (from == folded.n || idn_to_ascii(slice_from(folded, from), a, &domain) != 0)
+		return folded;
+	return slice_of(arena_printf(a, "%.*s%.*s", SLICE_FMT(slice_head(folded, from)), SLICE_FMT(domain)));
+}
