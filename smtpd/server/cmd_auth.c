@@ -33,14 +33,23 @@ enum smtp_want smtp_cmd_starttls(struct smtp_session *s, struct slice args, stru
 	return SMTP_TLS;
 }
 
-static bool is_offered(const struct smtp_session *s, struct slice mechanism)
+static bool is_among(struct slice mechanism, const char *list)
 {
-	struct slice rest = slice_of(smtp_mechanisms(s)), word;
+	struct slice rest = slice_of(list), word;
 
 	while (slice_word(&rest, &word))
 		if (slice_ieq(word, mechanism))
 			return true;
 	return false;
+}
+
+/* RFC 4954 4 and 6: a mechanism that TLS would bring is another matter than one that we have not. */
+static enum smtp_want not_offered(struct smtp_session *s, struct slice mechanism, struct buf *out)
+{
+	if (!s->tls && is_among(mechanism, s->env.mechanisms_tls))
+		return smtp_bad(s, out, CODE_LOGIN_NEEDS_TLS, "Encryption required for this mechanism%s", s->env.starttls_ok ? ": STARTTLS first" :
+		    ", and no certificate is configured");
+	return smtp_bad(s, out, CODE_LOGIN_MECHANISM, "Mechanism %s is not offered: %s", smtp_shown(s, slice_head(mechanism, 40)), smtp_mechanisms(s));
 }
 
 /* Why AUTH can't be had now, or NULL. */
@@ -76,8 +85,8 @@ enum smtp_want smtp_cmd_auth(struct smtp_session *s, struct slice args, struct b
 	has_initial = slice_word(&args, &initial);
 	if (slice_word(&args, &junk))
 		return smtp_bad(s, out, CODE_ARGUMENT, "Syntax: %s", s->cmd->help);
-	if (!is_offered(s, mechanism))
-		return smtp_bad(s, out, CODE_LOGIN_MECHANISM, "Mechanism %s is not offered: %s", smtp_shown(s, slice_head(mechanism, 40)), smtp_mechanisms(s));
+	if (!is_among(mechanism, smtp_mechanisms(s)))
+		return not_offered(s, mechanism, out);
 	if (has_initial && !decode(s, slice_eqs(initial, "=") ? SLICE_NONE : initial))
 		return smtp_bad(s, out, CODE_LOGIN_GARBLED, "not base64");
 	s->ask = (struct smtp_ask){ .mechanism = arena_dup(s->cmd_arena, mechanism), .has_initial = has_initial };

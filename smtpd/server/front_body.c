@@ -127,9 +127,6 @@ static void submit(struct smtp_conn *sc)
 /* NULL-like: empty where From is fine. */
 static int check_from(struct smtp_conn *sc, struct slice *refusal_out, struct err *e)
 {
-	*refusal_out = SLICE_NONE;
-	if ((sc->listener->flags & LISTENER_FIX_UPS) == 0)
-		return 0;
 	return policy_header_from(sc->f->policy, smtp_session_header(sc->session), smtp_session_user(sc->session), sc->verdicts, refusal_out, e);
 }
 

@@ -276,29 +276,43 @@ enum relay_drac policy_read_drac_table(struct policy *p, const struct net_addr *
 
 /* ---- header From ---- */
 
-int policy_header_from(struct policy *p, struct slice header, struct slice login, struct arena *a, struct slice *refusal_out, struct err *e)
+/* One From field: every mailbox in it, of which there must be one, is the user's own. */
+static int judge_from(struct policy *p, struct slice value, struct slice login, struct arena *a, struct slice *refusal_out, struct err *e)
 {
-	struct slice value;
+	const char *not_own = arena_printf(a, "From: is not an address of %.*s", SLICE_FMT(login));
 	struct address *list;
-	size_t n;
+	size_t n = address_list(value, a, &list), mailboxes = 0;
 
-	*refusal_out = SLICE_NONE;
-	if (!p->s->check_header_from || login.n == 0 || !header_find(header, SLICE("from"), &value))
-		return 0;
-	n = address_list(value, a, &list);
 	for (size_t i = 0; i < n; i++) {
 		struct path from = { .local = list[i].local, .domain = list[i].domain };
 		int owns;
 
 		if (list[i].kind != ADDRESS_MAILBOX)
 			continue;
+		mailboxes++;
 		(void)(idn_to_ascii(from.domain, a, &from.domain) != 0);      /* one that is no domain is nobody's address */
 		owns = route_owns(p->router, login, &from, e);
 		if (owns < 0)
 			return -1;
 		if (owns == 0)
-			*refusal_out = policy_reply(a, NULL, CODE_FROM_NOT_YOURS, &from,
-			    slice_of(arena_printf(a, "From: is not an address of %.*s", SLICE_FMT(login))));
+			*refusal_out = policy_reply(a, NULL, CODE_FROM_NOT_YOURS, &from, slice_of(not_own));
 	}
+	if (mailboxes == 0)
+		*refusal_out = policy_reply(a, NULL, CODE_FROM_NOT_YOURS, NULL, slice_of(not_own));
 	return 0;
+}
+
+/* Which of two From fields a mail program shows is anybody's guess: there is one (RFC 5322 3.6), or none. */
+int policy_header_from(struct policy *p, struct slice header, struct slice login, struct arena *a, struct slice *refusal_out, struct err *e)
+{
+	struct slice value;
+
+	*refusal_out = SLICE_NONE;
+	if (!p->s->check_header_from || login.n == 0 || !header_find(header, SLICE("from"), &value))
+		return 0;
+	if (header_count(header, SLICE("from")) > 1) {
+		*refusal_out = policy_reply(a, NULL, CODE_FROM_NOT_YOURS, NULL, SLICE("A message has one From: line, not several"));
+		return 0;
+	}
+	return judge_from(p, value, login, a, refusal_out, e);
 }

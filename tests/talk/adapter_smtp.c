@@ -327,8 +327,7 @@ static struct smtp_answer on_queue(struct smtp_talk *t)
 	if (!smtp_session_has_spilled(t->session))
 		buf_reset(&t->message);
 	collect(t);
-	if ((t->listener->flags & LISTENER_FIX_UPS) != 0 &&
-	    policy_header_from(t->policy, smtp_session_header(t->session), smtp_session_user(t->session), t->verdicts, &refusal, &e) != 0)
+	if (policy_header_from(t->policy, smtp_session_header(t->session), smtp_session_user(t->session), t->verdicts, &refusal, &e) != 0)
 		return no(t, CODE_MAPS_UNREADABLE, e.text);
 	if (refusal.n > 0)
 		return (struct smtp_answer){ .reply = refusal };
