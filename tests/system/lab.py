@@ -87,7 +87,13 @@ class Appliance:
         if files:                                    # up writes only into an empty folder or one of its own
             open(os.path.join(self.dir, "etc", "posthouse.conf"), "a").close()
         atexit.register(self.destroy)
-        self.up()
+        try:
+            self.up()
+        except AssertionError as e:                  # a question to the DNS goes out from any UDP port, also from one of ours between look and bind
+            if base or not re.search("Address already in use|is taken; choose another", str(e)):
+                raise
+            self.base = free_base()
+            self.up()
 
     def _quickstart(self, *args):
         cmd = ([] if self.netns is None else ["ip", "netns", "exec", self.netns]) + [os.path.join(HERE, os.environ.get("PH_QS","quickstart")), *args]
