@@ -512,9 +512,14 @@ bool core_wants_rewrite(const struct core *c)
 	return c->journal != NULL && journal_wants_rewrite(c->journal);
 }
 
-pid_t core_rewrite(struct core *c, struct err *e)
+void core_rewrite(struct core *c)
 {
-	return journal_rewrite(c->journal, c->table, e);
+	journal_rewrite(c->journal);
+}
+
+int core_write_new(struct core *c)
+{
+	return journal_write_new(c->journal, c->table);
 }
 
 void core_rewritten(struct core *c, bool ok)

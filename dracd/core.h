@@ -63,7 +63,8 @@ void core_sync_work(struct core *c);
 int core_sync_end(struct core *c) WARN_UNUSED;
 int core_sync(struct core *c) WARN_UNUSED;                            /* all three */
 bool core_wants_rewrite(const struct core *c);                        /* of the journal; keeper.c does it */
-pid_t core_rewrite(struct core *c, struct err *e);
+void core_rewrite(struct core *c);
+int core_write_new(struct core *c) WARN_UNUSED;                       /* in the child; -1: errno set */
 void core_rewritten(struct core *c, bool ok);
 
 /*

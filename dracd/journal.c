@@ -83,8 +83,7 @@ static void snapshot_one(void *ctx, const struct net_addr *addr, const struct dr
 		snapshot_write(s);
 }
 
-/* What lives, into path_new, durable but for its name. */
-static int write_snapshot(struct journal *j, struct table *t)
+int journal_write_new(const struct journal *j, struct table *t)
 {
 	struct snapshot s = { .salt = j->salt, .fd = open(j->path_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) };
 
@@ -110,18 +109,10 @@ bool journal_wants_rewrite(const struct journal *j)
 }
 
 /* From here on path_new and the tail together say what the table will be. What was gathered before is in the table too. */
-pid_t journal_rewrite(struct journal *j, struct table *t, struct err *e)
+void journal_rewrite(struct journal *j)
 {
-	pid_t pid;
-
 	buf_reset(&j->tail);
-	pid = fork();
-	if (pid < 0)
-		return err_set(e, ERR_TEMP, errno, "no process to write %s", j->path);
-	if (pid == 0)
-		_exit(write_snapshot(j, t) == 0 ? 0 : 1);
 	j->is_rewriting = true;
-	return pid;
 }
 
 void journal_rewritten(struct journal *j, bool ok)
@@ -266,7 +257,7 @@ int journal_sync(struct journal *j, struct err *e)
 /* The first snapshot, before anybody is served. Where there is no space dracd goes on with what it read, and writes when there is some. */
 static int first_write(struct journal *j, struct table *t, struct err *e)
 {
-	if (write_snapshot(j, t) != 0) {
+	if (journal_write_new(j, t) != 0) {
 		j->sys = errno;
 		unlink(j->path_new);
 		j->is_broken = true;

@@ -13,8 +13,6 @@
 #ifndef DRACD_JOURNAL_H
 #define DRACD_JOURNAL_H
 
-#include <sys/types.h>
-
 #include "base/err.h"
 #include "dracd/table.h"
 
@@ -37,7 +35,8 @@ int journal_sync(struct journal *j, struct err *e) WARN_UNUSED;       /* all thr
 
 /* The file is much larger than what lives, or must not be appended to any more. */
 bool journal_wants_rewrite(const struct journal *j);
-pid_t journal_rewrite(struct journal *j, struct table *t, struct err *e);    /* forks the child; -1: err */
+void journal_rewrite(struct journal *j);                              /* now a child is forked, which calls: */
+int journal_write_new(const struct journal *j, struct table *t) WARN_UNUSED;   /* what lives, durable but for its name; -1: errno set */
 void journal_rewritten(struct journal *j, bool ok);                   /* the child has ended; the next flush takes its file over */
 
 #endif

@@ -15,8 +15,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "dracd/publish.h"
+#include "serve/super.h"
 
-enum { PAUSE_MIN_MS = 20, PAUSE_MAX_MS = 1000, TROUBLE_MAX_MS = 60000 };
+enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, TROUBLE_MAX_MS = 60000 };
 
 struct work {                                                         /* one file and the child that writes it */
 	struct keeper *k;
@@ -51,23 +52,33 @@ static void tell(struct work *w, bool ok)
 	w->failed = ok ? 0 : w->failed + 1;
 }
 
+/* A child that does not outlive us: it holds our sockets and our lock. */
+static pid_t fork_child(struct work *w)
+{
+	pid_t me = getpid(), pid = fork();
+
+	if (pid == 0 && !proc_tie_to_parent(me))
+		_exit(1);
+	if (pid < 0 && w->failed == 0)
+		log_error("drac: no process to write %s: %s", w->what, strerror(errno));
+	return pid;
+}
+
 /*
  * dracd.db
  */
 
-static pid_t fork_table(struct keeper *k, struct err *e)
+static pid_t fork_table(struct keeper *k)
 {
-	pid_t pid = fork();
-	struct err why = ERR_INIT;
+	pid_t pid = fork_child(&k->table);
+	struct err e = ERR_INIT;
 
-	if (pid < 0)
-		return err_set(e, ERR_TEMP, errno, "no process to write %s", k->path);
 	if (pid != 0)
 		return pid;
-	if (publish_write(core_table(k->core), k->path, k->keys, &why) == 0)
+	if (publish_write(core_table(k->core), k->path, k->keys, &e) == 0)
 		_exit(0);
 	if (k->table.failed == 0)
-		log_error("drac: %s: readers see old grants until it can be written, which is tried again", why.text);
+		log_error("drac: %s: its readers see old grants until it can be written, which is tried again", e.text);
 	_exit(1);
 }
 
@@ -106,17 +117,13 @@ static void table_ended(struct keeper *k, bool ok)
 
 static void table_start(struct keeper *k)
 {
-	struct err e = ERR_INIT;
-	pid_t pid = fork_table(k, &e);
+	pid_t pid = fork_table(k);
 
 	k->dirty = false;
-	if (pid > 0) {
+	if (pid > 0)
 		k->table.child = pid;
-		return;
-	}
-	if (k->table.failed == 0)
-		log_error("drac: %s", e.text);
-	table_ended(k, false);
+	else
+		table_ended(k, false);
 }
 
 /*
@@ -147,16 +154,20 @@ static void journal_ended(struct keeper *k, bool ok)
 
 static void journal_start(struct keeper *k)
 {
-	struct err e = ERR_INIT;
-	pid_t pid = core_rewrite(k->core, &e);
+	pid_t pid = fork_child(&k->journal);
 
-	if (pid > 0) {
-		k->journal.child = pid;
-		return;
+	if (pid == 0) {
+		if (core_write_new(k->core) == 0)
+			_exit(0);
+		if (k->journal.failed == 0)
+			log_error("drac: the journal can't be written anew: %s; tried again", strerror(errno));
+		_exit(1);
 	}
-	if (k->journal.failed == 0)
-		log_error("drac: %s", e.text);
-	journal_ended(k, false);
+	core_rewrite(k->core);
+	if (pid > 0)
+		k->journal.child = pid;
+	else
+		journal_ended(k, false);
 }
 
 void keeper_changed(struct keeper *k)

@@ -12,8 +12,8 @@
 
 int publish_keys_parse(const char *words, unsigned *keys_out, struct err *e)
 {
-	static const struct { const char *word; enum publish_keys kind; } kinds[] = {
-		{ "plain", PUBLISH_PLAIN }, { "sendmail", PUBLISH_SENDMAIL }, { "exim", PUBLISH_EXIM }, { "exim-net", PUBLISH_EXIM_NET },
+	static const struct { const char *word; unsigned kind; } kinds[] = {
+		{ "plain", PUBLISH_PLAIN }, { "sendmail", PUBLISH_SENDMAIL | PUBLISH_SENDMAIL_FOLDED }, { "exim", PUBLISH_EXIM }, { "exim-net", PUBLISH_EXIM_NET },
 	};
 	struct slice rest = slice_of(words), w;
 	unsigned keys = 0;
@@ -50,8 +50,8 @@ void publish_key(const struct net_addr *a, enum publish_keys kind, struct buf *o
 
 	if (a->len == 4 || kind == PUBLISH_PLAIN)
 		buf_puts(out, net_addr_text(a, text));
-	else if (kind == PUBLISH_SENDMAIL) {
-		buf_puts(out, "IPv6:");
+	else if (kind == PUBLISH_SENDMAIL || kind == PUBLISH_SENDMAIL_FOLDED) {
+		buf_puts(out, kind == PUBLISH_SENDMAIL ? "IPv6:" : "ipv6:");
 		groups(a, "", ':', out);
 	} else
 		groups(a, "4", kind == PUBLISH_EXIM ? ':' : '.', out);

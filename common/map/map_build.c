@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -16,6 +18,7 @@
 
 #define BUILD_CACHE (16u << 20)
 #define HASH_FIRST 4096                                                   /* elements that a hash is laid out for: what sendmail and Postfix say */
+#define READERS_MS 200
 
 struct map_build {
 	DB *db;
@@ -90,6 +93,30 @@ static int sync_file(const char *path, mode_t mode)
 	return rc;
 }
 
+/*
+ * The file that is there, locked as its readers lock it (flock in Debian's sendmail and Postfix): sendmail locks the file, opens it by name, and gives up
+ * where the two are not the same. So nobody is between the two when the name goes to the new file; a reader that never ends is not waited for.
+ */
+static int lock_out_readers(const char *path)
+{
+	const struct timespec pause = { 0, 1000000 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	for (int i = 0; fd >= 0 && i < READERS_MS && flock(fd, LOCK_EX | LOCK_NB) != 0; i++)
+		nanosleep(&pause, NULL);
+	return fd;
+}
+
+static int take_name(const struct map_build *b)
+{
+	int lock = lock_out_readers(b->path), rc = rename(b->tmp, b->path), sys = errno;
+
+	if (lock >= 0)
+		close(lock);
+	errno = sys;
+	return rc;
+}
+
 int map_build_commit(struct map_build **bp, struct err *e)
 {
 	struct map_build *b = *bp;
@@ -98,7 +125,7 @@ int map_build_commit(struct map_build **bp, struct err *e)
 	b->db = NULL;
 	if (rc != 0)
 		map_bdb_err(e, rc, b->tmp);
-	else if (sync_file(b->tmp, b->mode) != 0 || rename(b->tmp, b->path) != 0 || sync_dir(b->path) != 0)
+	else if (sync_file(b->tmp, b->mode) != 0 || take_name(b) != 0 || sync_dir(b->path) != 0)
 		rc = err_set(e, err_kind_of(errno), errno, "database %s", b->path);
 	map_build_drop(bp);
 	return rc == 0 ? 0 : -1;

@@ -1,0 +1,127 @@
+"""tests/system/drac_lab.py - what the tests of dracd share: a network namespace of its own, calls of versions 1 and 2 by hand, its processes."""
+import contextlib, os, shutil, signal, socket, struct, subprocess, sys, time
+
+import lab
+
+PROGRAM = 900101
+SUCCESS = struct.pack(">5I", 1, 0, 0, 0, 0)
+
+
+def enter_namespace(file, setup, variable="PH_NETNS"):
+    """Starts `file` again inside new network and mount namespaces, with /run of its own (rpcbind's) and lo up; `setup` is more shell, run inside.
+    False where that is not allowed."""
+    if os.environ.get(variable):
+        return True
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
+        return False
+    os.environ[variable] = "1"
+    os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c", "mount -t tmpfs none /run && ip link set lo up && " + setup + " && exec \"$@\"", "sh",
+                          sys.executable, os.path.abspath(file), *sys.argv[1:]])
+
+
+def v1_args(address):
+    return socket.inet_aton(address)
+
+
+def v2_args(address):
+    """Sign-extended, as x86 sends it."""
+    return b"".join(struct.pack(">i", b - 256 if b > 127 else b) for b in socket.inet_pton(socket.AF_INET6, address))
+
+
+def message(args, version, proc=1, program=PROGRAM, xid=7):
+    """An RPC call (RFC 5531) with AUTH_NONE."""
+    return struct.pack(">6I", xid, 0, 2, program, version, proc) + bytes(16) + args
+
+
+class Caller:
+    """Versions 1 and 2 by UDP, asking again as RPC clients do: dracd may be away for a moment."""
+
+    def __init__(self, port):
+        self.port, self.xid, self.asked_again = port, 0, 0
+        self.s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.s.settimeout(0.5)
+
+    def add(self, address, patience=40):
+        """The addstat: 0 granted, 1 refused, 2 system error."""
+        v6 = ":" in address
+        self.xid += 1
+        octets = message(v2_args(address) if v6 else v1_args(address), 2 if v6 else 1, xid=self.xid)
+        for _ in range(patience):
+            try:
+                self.s.sendto(octets, ("127.0.0.1", self.port))
+                while True:
+                    reply = self.s.recv(4096)
+                    if reply[:4] == octets[:4]:
+                        assert reply[4:24] == SUCCESS, reply
+                        return struct.unpack(">I", reply[24:28])[0]
+            except (socket.timeout, ConnectionRefusedError):
+                self.asked_again += 1
+        raise AssertionError("dracd gives no answer")
+
+
+def record(octets):
+    return struct.pack(">I", 0x80000000 | len(octets)) + octets
+
+
+def processes(appliance, role=None):
+    """The pids of dracd's processes below its supervisor; role: "dracd" or "portmap" as /proc names them, None: all."""
+    with open(os.path.join(appliance.dir, "run", "dracd.pid")) as f:
+        top = int(f.read())
+    with open("/proc/%d/task/%d/children" % (top, top)) as f:
+        pids = [int(p) for p in f.read().split()]
+    return [p for p in pids if role is None or title(p) == role]
+
+
+def title(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def table_path(appliance):
+    return os.path.join(appliance.dir, "state", "drac", "dracd.db")
+
+
+def dump(appliance):
+    """dracd.db as db5.3_dump reads it: key -> value. Fails where db5.3_dump does."""
+    r = subprocess.run(["db5.3_dump", "-p", table_path(appliance)], capture_output=True, text=True)
+    assert r.returncode == 0 and not r.stderr, r.stderr
+    lines = r.stdout.split("\n")
+    lines = [line[1:] for line in lines[lines.index("HEADER=END") + 1:lines.index("DATA=END")]]
+    return dict(zip(lines[::2], lines[1::2]))
+
+
+class Killer:
+    """kill -9 of dracd, again and again: three times its process, which the supervisor starts again, then all of it, started again by us (the pauses
+    of the supervisor, which double, begin anew)."""
+
+    def __init__(self, appliance):
+        self.appliance, self.kills = appliance, 0
+
+    def kill(self):
+        self.kills += 1
+        whole = self.kills % 4 == 0
+        pids = processes(self.appliance)
+        with open(os.path.join(self.appliance.dir, "run", "dracd.pid")) as f:
+            pids = ([int(f.read())] if whole else []) + pids
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if whole:
+            lab.eventually("dracd is gone", lambda: not any(map(lab.is_alive, pids)), 5)
+            start(self.appliance)
+
+
+def start(appliance):
+    """dracd alone, as quickstart starts it; where a child of the killed one is just ending, its sockets are still taken for a moment."""
+    args = [os.path.join(lab.BIN, "dracd"), "-C", appliance.conf]
+    for attempt in range(20):
+        r = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        if r.returncode == 0 or "in use" not in r.stdout + r.stderr:
+            break
+        time.sleep(0.1)
+    assert r.returncode == 0, "dracd does not start: " + r.stdout + r.stderr
