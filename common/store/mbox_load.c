@@ -246,6 +246,18 @@ int mbox_reload(struct mbox *m, struct err *e)
 	return rc;
 }
 
+/* Somebody removed the log, and we are the first to see it: flags that only it had go into the names, from which it is made anew. */
+static void keep_flags(struct mbox *m)
+{
+	struct slog probe;
+	struct err why;
+
+	slog_init(&probe);
+	if (m->dirty > 0 && m->log.f != NULL && slog_open(&probe, m->shelf, LOG_NAME, false, &why) != 0 && why.kind == ERR_NOTFOUND &&
+	    mbox_flush_names(m, SIZE_MAX, &why) != 0) {}
+	slog_close(&probe);
+}
+
 int mbox_switch_log(struct mbox *m, struct err *e)
 {
 	struct slog next;
@@ -261,6 +273,7 @@ int mbox_switch_log(struct mbox *m, struct err *e)
 		return mbox_read_log(m, &bad, e);
 	}
 	slog_close(&next);
+	keep_flags(m);
 	return mbox_reload(m, e);
 }
 
