@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "admin/commands.h"
+#include "admin/password_ask.h"
 #include "admin/tables.h"
 #include "auth/users.h"
 #include "base/file.h"
@@ -93,47 +93,16 @@ static int read_options(const struct command_env *env, struct options *o)
 	return o->name != NULL ? 0 : command_fail(EX_USAGE, "the name of the user is missing");
 }
 
-/* One line of standard input, without its end. */
-static int read_line(char *line, size_t size)
-{
-	size_t n;
-
-	if (fgets(line, (int)size, stdin) == NULL)
-		return command_fail(EX_NOINPUT, "no password came on standard input");
-	n = strcspn(line, "\r\n");
-	if (line[n] == '\0' && !feof(stdin))
-		return command_fail(EX_DATAERR, "the password is longer than %d octets", LIMIT_PASSWORD);
-	line[n] = '\0';
-	return 0;
-}
-
-static int ask(const char *prompt, char *line, size_t size)
-{
-	struct termios before, quiet;
-
-	if (tcgetattr(STDIN_FILENO, &before) != 0)
-		return command_fail(EX_USAGE, "standard input is no terminal: give --password-stdin to read the password from it");
-	quiet = before;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	fputs(prompt, stderr);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	int rc = read_line(line, size);
-
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-	fputc('\n', stderr);
-	return rc;
-}
-
 static int get_password(bool from_stdin, char *line, size_t size)
 {
 	char again[LIMIT_PASSWORD + 2];
 	int rc;
 
 	if (from_stdin)
-		return read_line(line, size);
-	rc = ask("Password: ", line, size);
+		return password_read_line(line, size);
+	rc = password_ask("Password: ", line, size);
 	if (rc == 0)
-		rc = ask("Once more: ", again, sizeof(again));
+		rc = password_ask("Once more: ", again, sizeof(again));
 	if (rc == 0 && strcmp(line, again) != 0)
 		rc = command_fail(EX_DATAERR, "the two passwords differ");
 	OPENSSL_cleanse(again, sizeof(again));

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "admin/import.h"
-#include "admin/mboxfile.h"
+#include "store/mboxfile.h"
 #include "base/file.h"
 #include "store/name.h"
 
-struct target { struct import_box *x; const char *dir; struct buf octets, name; };
+struct target { struct import_box *x; const char *dir; struct buf octets, name, uids; };
 
 static int make_dirs(const char *dir, struct arena *a, struct err *e)
 {
@@ -64,6 +64,7 @@ static int export_one(struct target *t, int curfd, struct view *v, uint32_t seq,
 	buf_reset(&t->name);
 	if (mname_put(&n, &t->name) != 0)
 		return err_set(e, ERR_SYNTAX, 0, "the name of a message would be too long");
+	buf_putf(&t->uids, "%u :%.*s\n", r->uid, SLICE_FMT(slice_head(buf_view(&t->name), (size_t)slice_rchr(buf_view(&t->name), ':'))));
 	if (import_be_self(&t->x->who, e) != 0)
 		return -1;
 	rc = put_file(curfd, buf_str(&t->name), buf_view(&t->octets), r->internaldate, e);
@@ -85,6 +86,23 @@ static int export_messages(struct target *t, int curfd, struct mbox *m, uint64_t
 	}
 	view_close(&v);
 	return rc;
+}
+
+/* dovecot-uidlist, version 3: what clients know of the messages goes along to a Dovecot or to another server of ours. */
+static int put_uids(struct target *t, const char *dir, const struct mbox *m, struct arena *a, struct err *e)
+{
+	struct slice list = buf_view(&t->uids);
+	struct buf text;
+	struct err ignored;
+	int rc;
+
+	buf_init(&text, BUF_UNBOUNDED);
+	buf_putf(&text, "3 V%u N%u\n%.*s", mbox_uidvalidity(m), mbox_uidnext(m), SLICE_FMT(list));
+	rc = import_be_self(&t->x->who, e);
+	if (rc == 0)
+		rc = file_replace(arena_printf(a, "%s/dovecot-uidlist", dir), buf_view(&text), 0600, e);
+	buf_done(&text);
+	return import_be_owner(&t->x->who, rc == 0 ? e : &ignored) == 0 ? rc : -1;
 }
 
 static int put_keywords(const char *dir, const struct mbox *m, struct arena *a, struct err *e)
@@ -120,13 +138,34 @@ static int export_folder(struct target *t, const char *dir, struct slice name, u
 		rc = err_set(e, err_kind_of(errno), errno, "%s/cur", dir);
 	if (import_be_owner(&t->x->who, rc == 0 ? e : &ignored) != 0)
 		rc = -1;
-	if (rc == 0 && export_messages(t, fd, m, n_out, e) != 0)
+	buf_reset(&t->uids);
+	if (rc == 0 && (export_messages(t, fd, m, n_out, e) != 0 || put_uids(t, dir, m, t->x->a, e) != 0))
 		rc = err_context(e, "folder %.*s", SLICE_FMT(name));
 	if (rc == 0 && syncfs(fd) != 0)
 		rc = err_set(e, ERR_TEMP, errno, "flushing %s", dir);
 	file_close(&fd);
 	mbox_close(&m);
 	return rc;
+}
+
+static int put_subscriptions(struct target *t, const struct folder *list, size_t n, struct err *e)
+{
+	struct err ignored;
+	struct buf text, disk;
+	int rc = 0;
+
+	buf_init(&text, BUF_UNBOUNDED);
+	buf_init(&disk, BUF_UNBOUNDED);
+	for (size_t i = 0; i < n; i++) {
+		buf_reset(&disk);
+		if ((list[i].attrs & FOLDER_SUBSCRIBED) != 0 && folder_name_to_disk(list[i].name, &disk, &ignored) == 0 && disk.len > 0)
+			buf_putf(&text, "%s\n", buf_str(&disk) + 1);
+	}
+	if (import_be_self(&t->x->who, e) != 0 || file_replace(arena_printf(t->x->a, "%s/subscriptions", t->dir), buf_view(&text), 0600, e) != 0)
+		rc = -1;
+	buf_done(&text);
+	buf_done(&disk);
+	return import_be_owner(&t->x->who, rc == 0 ? e : &ignored) == 0 ? rc : -1;
 }
 
 static int export_all(struct target *t, uint64_t *n_out, struct err *e)
@@ -147,7 +186,7 @@ static int export_all(struct target *t, uint64_t *n_out, struct err *e)
 			rc = export_folder(t, arena_printf(a, "%s%s%s", t->dir, disk.len > 0 ? "/" : "", buf_str(&disk)), list[i].name, n_out, e);
 		buf_done(&disk);
 	}
-	return rc;
+	return rc == 0 ? put_subscriptions(t, list, n, e) : rc;
 }
 
 int export_maildir(struct import_box *x, struct slice folder, const char *path, uint64_t *n_out, struct err *e)
@@ -157,8 +196,10 @@ int export_maildir(struct import_box *x, struct slice folder, const char *path, 
 
 	buf_init(&t.octets, BUF_UNBOUNDED);
 	buf_init(&t.name, BUF_UNBOUNDED);
+	buf_init(&t.uids, BUF_UNBOUNDED);
 	rc = folder.n > 0 ? export_folder(&t, path, folder, n_out, e) : export_all(&t, n_out, e);
 	buf_done(&t.octets);
 	buf_done(&t.name);
+	buf_done(&t.uids);
 	return rc;
 }

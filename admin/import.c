@@ -85,21 +85,24 @@ static int set_mark(struct import *im, struct err *e)
 	return rc;
 }
 
-int import_begin(struct import *im, struct import_box *x, struct err *e)
+int import_begin(struct import *im, struct import_box *x, bool dry, struct err *e)
 {
-	*im = (struct import){ .x = x, .a = arena_new(0), .ids = arena_new(0), .there = hmap_new(), .is_tty = isatty(STDERR_FILENO) == 1 };
-	return set_mark(im, e) != 0 ? -1 : note_all(im, e);
+	*im = (struct import){ .x = x, .dry = dry, .a = arena_new(0), .ids = arena_new(0), .there = hmap_new(), .is_tty = isatty(STDERR_FILENO) == 1 };
+	if (x->b == NULL)
+		return 0;
+	return !dry && set_mark(im, e) != 0 ? -1 : note_all(im, e);
 }
 
 int import_end(struct import *im, struct err *e)
 {
-	int rc;
+	int rc = 0;
 
 	if (im->is_tty && im->told_ms != 0)
 		fputs("\r\033[K", stderr);
 	mbox_close(&im->m);
-	rc = store_checkpoint(im->x->s->mail_directory, e);
-	if (rc == 0)
+	if (!im->dry)
+		rc = store_checkpoint(im->x->s->mail_directory, e);
+	if (rc == 0 && !im->dry)
 		(void)unlink(mark_path(im));
 	hmap_free(&im->there);
 	if (im->seen != NULL)
@@ -109,27 +112,66 @@ int import_end(struct import *im, struct err *e)
 	return rc;
 }
 
-int import_folder(struct import *im, struct slice name, struct err *e)
+static int open_folder(struct import *im, struct slice name, bool subscribe, struct err *e)
+{
+	struct err why = ERR_INIT;
+
+	if (im->x->b == NULL)
+		return 0;
+	if (mbox_open(&im->m, im->x->b, name, &why) == 0)
+		return 0;
+	im->m = NULL;
+	if (why.kind != ERR_NOTFOUND)
+		return err_set(e, why.kind, why.sys, "%s", why.text);
+	if (im->dry)
+		return 0;
+	if (box_create(im->x->b, name, 0, e) != 0 || (subscribe && box_subscribe(im->x->b, name, true, e) != 0))
+		return -1;
+	return mbox_open(&im->m, im->x->b, name, e);
+}
+
+int import_folder(struct import *im, struct slice name, bool subscribe, struct err *e)
 {
 	if (im->seen != NULL)
 		hmap_free(&im->seen);
 	im->seen = hmap_new();
 	mbox_close(&im->m);
-	if (mbox_open(&im->m, im->x->b, name, e) != 0) {
-		if (e->kind != ERR_NOTFOUND || box_create(im->x->b, name, 0, e) != 0 || box_subscribe(im->x->b, name, true, e) != 0 ||
-		    mbox_open(&im->m, im->x->b, name, e) != 0)
-			return -1;
-	}
-	return note_folder(im, mbox_name(im->m), here, e);
+	im->uidnext = 0;
+	if (open_folder(im, name, subscribe, e) != 0)
+		return -1;
+	im->folder = arena_str(im->ids, im->m == NULL ? name : mbox_name(im->m));
+	return im->m == NULL ? 0 : note_folder(im, name, here, e);
+}
+
+int import_keep_uids(struct import *im, uint32_t uidvalidity, uint32_t uidnext, struct err *e)
+{
+	bool taken = false;
+
+	im->uidnext = 0;
+	if (im->m == NULL || im->dry || uidvalidity == 0 || uidnext == 0)
+		return 0;
+	if (mbox_take_over(im->m, uidvalidity, &taken, e) != 0)
+		return -1;
+	if (taken)
+		im->uidnext = uidnext;
+	return 0;
+}
+
+/* A UID that was given away here already would name another message to who knows the old server: then one that the old server never gave. */
+static uint32_t uid_for(const struct import *im, uint32_t uid)
+{
+	if (im->uidnext == 0)
+		return 0;
+	return uid != 0 && uid >= mbox_uidnext(im->m) ? uid : im->uidnext;
 }
 
 /* ---- one message ---- */
 
 /* Digest of folder and octets, and a number from the second equal message on: what may be in a file's name. */
-static int id_of(struct import *im, struct slice octets, const char **id_out, struct err *e)
+static int id_of(struct import *im, struct slice octets, bool counted, const char **id_out, struct err *e)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	struct slice folder = mbox_name(im->m);
+	struct slice folder = slice_of(im->folder);
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned *count;
 	struct buf hex;
@@ -141,6 +183,11 @@ static int id_of(struct import *im, struct slice octets, const char **id_out, st
 		return err_set(e, ERR_TEMP, 0, "no SHA-256 from OpenSSL");
 	buf_init(&hex, BUF_UNBOUNDED);
 	text_hex(slice_mem(digest, DIGEST), &hex);
+	if (!counted) {
+		*id_out = arena_printf(im->a, "S%s", buf_str(&hex));
+		buf_done(&hex);
+		return 0;
+	}
 	count = hmap_get(im->seen, buf_view(&hex));
 	if (count == NULL) {
 		count = arena_alloc(im->ids, sizeof *count);
@@ -165,26 +212,48 @@ static int deliver(struct import *im, struct delivery *d, const char **path_out,
 	return rc;
 }
 
-int import_one(struct import *im, const struct import_message *msg, struct err *e)
+int import_has(struct import *im, struct slice what, const char **id_out, bool *has_out, struct err *e)
 {
-	struct delivery d = {
-		.octets = msg->octets.n > 0 ? msg->octets : SLICE("\r\n"), .internaldate = msg->date,
-		.flags = msg->flags, .keywords = msg->keywords, .n_keywords = msg->n_keywords, .maybe_again = !im->unclean,
-	};
-	const char *path = NULL, *place;
-	int rc = 0;
+	const char *place;
 
 	arena_reset(im->a);
-	if (id_of(im, d.octets, &d.queue_id, e) != 0)
+	if (id_of(im, what, false, id_out, e) != 0)
 		return -1;
-	place = hmap_get(im->there, slice_of(d.queue_id));
+	place = hmap_get(im->there, slice_of(*id_out));
+	*has_out = place != NULL && (!im->unclean || place != here);
+	im->had += *has_out;
+	return 0;
+}
+
+static int import_new(struct import *im, const struct import_message *msg, const char *id, const char *place, struct err *e)
+{
+	struct delivery d = {
+		.queue_id = id, .octets = msg->octets.n > 0 ? msg->octets : SLICE("\r\n"), .internaldate = msg->date,
+		.flags = msg->flags, .keywords = msg->keywords, .n_keywords = msg->n_keywords, .maybe_again = !im->unclean, .uid = uid_for(im, msg->uid),
+	};
+	const char *path = NULL;
+
 	if (im->unclean && place == here)                             /* a power cut may have torn it: the file decides */
 		d.maybe_again = d.unclean = true;
-	if (place == NULL || d.unclean)
-		rc = deliver(im, &d, &path, e);
-	if (rc != 0)
+	if (deliver(im, &d, &path, e) != 0)
 		return -1;
 	*(path != NULL ? &im->added : &im->had) += 1;
+	return 0;
+}
+
+int import_one(struct import *im, const struct import_message *msg, struct err *e)
+{
+	const char *id = msg->id, *place;
+
+	if (id == NULL) {
+		arena_reset(im->a);
+		if (id_of(im, msg->octets.n > 0 ? msg->octets : SLICE("\r\n"), true, &id, e) != 0)
+			return -1;
+	}
+	place = hmap_get(im->there, slice_of(id));
+	if (!im->dry && (place == NULL || (im->unclean && place == here)))
+		return import_new(im, msg, id, place, e);
+	*(place == NULL ? &im->added : &im->had) += 1;
 	return 0;
 }
 

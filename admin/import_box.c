@@ -70,7 +70,7 @@ static int check_user(struct import_box *x, struct slice user, struct box_option
 	return command_fail(EX_NOUSER, "%.*s is no account in %s and has no mailbox yet: make the account first (posthouse user add)", SLICE_FMT(user), x->s->users_db);
 }
 
-int import_box_open(struct import_box *x, const struct settings *s, const char *name, bool create)
+int import_box_open(struct import_box *x, const struct settings *s, const char *name, bool create, bool dry)
 {
 	struct box_options opt = { .special_folders = s->special_folders, .hostname = s->myhostname };
 	struct err e = ERR_INIT;
@@ -85,7 +85,7 @@ int import_box_open(struct import_box *x, const struct settings *s, const char *
 	if (rc != EX_OK)
 		return rc;
 	if (import_who_init(&x->who, s->mail_directory, &e) != 0 || import_be_owner(&x->who, &e) != 0 ||
-	    box_open(&x->b, buf_str(&x->dir), create, &opt, &e) != 0)
+	    (box_open(&x->b, buf_str(&x->dir), create && !dry, &opt, &e) != 0 && (!dry || e.kind != ERR_NOTFOUND)))
 		return command_fail(import_status(&e), "%.*s: %s", SLICE_FMT(user), e.text);
 	return EX_OK;
 }

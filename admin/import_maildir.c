@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "admin/import.h"
-#include "admin/mboxfile.h"
+#include "store/mboxfile.h"
 #include "base/file.h"
 #include "store/dirlist.h"
 #include "store/uidlist.h"
@@ -20,10 +20,14 @@
 struct source {
 	struct import *im;
 	const char *path;                                             /* of the folder, for people */
+	const char *disk;                                             /* ".a.b"; "" for the root */
 	struct arena *a;
 	int fd[2];                                                    /* cur, new */
 	struct slice keywords[64];
 	size_t n_keywords;
+	struct uidlist uids;                                          /* uidvalidity 0: there are none */
+	struct hmap *by_base;                                         /* a file's name to its struct uidlist_entry */
+	struct hmap *subscribed;                                      /* disk names; NULL: no such list, all are */
 	struct buf octets;
 };
 
@@ -45,10 +49,23 @@ static size_t keywords_of(const struct source *s, const struct found *f, struct 
 	return n;
 }
 
+static uint32_t uid_of(const struct source *s, const struct found *f)
+{
+	ptrdiff_t colon = slice_rchr(f->name, ':');
+	const struct uidlist_entry *x;
+
+	if (s->uids.uidvalidity == 0)
+		return 0;
+	x = hmap_get(s->by_base, colon < 0 ? f->name : slice_head(f->name, (size_t)colon));
+	if (x != NULL)
+		return x->uid;
+	return f->n.has_uid && f->n.uidvalidity == s->uids.uidvalidity ? f->n.uid : 0;         /* a mailbox of ours */
+}
+
 static int import_open_file(struct source *s, const struct found *f, const struct import_file *file, struct err *e)
 {
 	struct slice keywords[64];
-	struct import_message msg = { .flags = f->n.flags, .keywords = keywords, .date = date_of(f, file->mtime) };
+	struct import_message msg = { .flags = f->n.flags, .keywords = keywords, .date = date_of(f, file->mtime), .uid = uid_of(s, f) };
 
 	buf_reset(&s->octets);
 	mboxfile_to_crlf(file->octets, &s->octets);
@@ -78,6 +95,8 @@ static int import_found(struct source *s, const struct found *f, struct err *e)
 
 /* ---- a folder ---- */
 
+struct listed { struct found f; uint32_t uid; };
+
 static int by_date(const void *a, const void *b)
 {
 	const struct found *x = a, *y = b;
@@ -85,6 +104,16 @@ static int by_date(const void *a, const void *b)
 	if (x->n.date != y->n.date)
 		return x->n.date < y->n.date ? -1 : 1;
 	return strcmp(x->name.p, y->name.p);
+}
+
+/* By UID; then those without one, by date. */
+static int by_uid(const void *a, const void *b)
+{
+	const struct listed *x = a, *y = b;
+
+	if (x->uid != y->uid)
+		return x->uid - 1 < y->uid - 1 ? -1 : 1;              /* 0, none, becomes the highest */
+	return by_date(&x->f, &y->f);
 }
 
 static void read_keywords(struct source *s, int dirfd)
@@ -97,6 +126,37 @@ static void read_keywords(struct source *s, int dirfd)
 		return;
 	s->n_keywords = uidlist_keywords(arena_dup(s->a, f.octets), s->keywords, 64);
 	import_file_close(&f);
+}
+
+static void read_uids(struct source *s, int dirfd)
+{
+	static const char *const names[] = { "dovecot-uidlist", "courierimapuiddb" };
+	struct import_file f;
+	struct err ignored;
+
+	s->uids = (struct uidlist){ .uidvalidity = 0 };
+	hmap_free(&s->by_base);
+	s->by_base = hmap_new();
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && s->uids.uidvalidity == 0; i++) {
+		if (import_file_open(&f, dirfd, names[i], false, &ignored) != 0)
+			continue;
+		if (uidlist_parse(arena_dup(s->a, f.octets), s->a, &s->uids) != 0)
+			s->uids.uidvalidity = 0;
+		import_file_close(&f);
+	}
+	for (size_t i = 0; i < s->uids.n; i++)
+		(void)hmap_put(s->by_base, s->uids.v[i].base, &s->uids.v[i]);
+}
+
+static void sort_by_uid(struct source *s, struct found *list, size_t n)
+{
+	struct listed *v = arena_array(s->a, n + 1, sizeof *v);
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct listed){ list[i], uid_of(s, &list[i]) };
+	qsort(v, n, sizeof *v, by_uid);
+	for (size_t i = 0; i < n; i++)
+		list[i] = v[i].f;
 }
 
 /* Not a shelf of ours, which would make what a Maildir lacks: this tree is not changed. */
@@ -143,7 +203,8 @@ static int list_all(struct source *s, struct found **list_out, size_t *n_out, st
 
 static int import_listed(struct source *s, struct slice folder, const struct found *list, size_t n, struct err *e)
 {
-	if (import_folder(s->im, folder, e) != 0)
+	if (import_folder(s->im, folder, s->subscribed == NULL || hmap_get(s->subscribed, slice_of(s->disk)) != NULL, e) != 0 ||
+	    import_keep_uids(s->im, s->uids.uidvalidity, s->uids.uidnext, e) != 0)
 		return err_context(e, "%s: folder %.*s", s->path, SLICE_FMT(folder));
 	for (size_t i = 0; i < n; i++) {
 		import_progress(s->im, s->path, i, n);
@@ -165,8 +226,11 @@ static int import_dir(struct source *s, int dirfd, struct slice folder, struct e
 		(void)err_set(e, ERR_SYNTAX, errno, "%s has no cur and new: it is no Maildir", s->path);
 	else
 		rc = list_all(s, &list, &n, e);
-	if (rc == 0)
+	if (rc == 0) {
 		read_keywords(s, dirfd);
+		read_uids(s, dirfd);
+		sort_by_uid(s, list, n);
+	}
 	if (rc == 0)
 		rc = import_be_owner(&s->im->x->who, e);
 	if (rc == 0)
@@ -211,6 +275,7 @@ static int import_below(struct source *s, int rootfd, const char *disk, struct s
 		rc = err_set(e, err_kind_of(errno), errno, "%s/%s", whole, disk);
 	if (rc == 0) {
 		s->path = arena_printf(s->a, "%s/%s", whole, disk);
+		s->disk = arena_printf(s->a, "%s", disk);
 		rc = import_dir(s, fd, buf_view(&folder), e);
 		s->path = whole;
 	}
@@ -243,9 +308,34 @@ static int import_tree(struct source *s, int rootfd, struct slice root, struct e
 	return rc;
 }
 
+/* What was subscribed there without a folder is left out. */
+static void read_subscriptions(struct source *s, int rootfd, struct arena *a)
+{
+	static const char *const names[] = { "subscriptions", "courierimapsubscribed" };
+	struct import_file f;
+	struct err ignored;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && s->subscribed == NULL; i++) {
+		struct slice rest, line;
+		bool version2;
+
+		if (import_file_open(&f, rootfd, names[i], false, &ignored) != 0)
+			continue;
+		rest = arena_dup(a, f.octets);
+		import_file_close(&f);
+		version2 = slice_starts(rest, SLICE("V\t2\n"));
+		s->subscribed = hmap_new();
+		(void)hmap_put(s->subscribed, SLICE(""), s);
+		while (slice_next(&rest, '\n', &line))
+			if (uidlist_subscription(line, version2, a).n > 0)
+				(void)hmap_put(s->subscribed, uidlist_subscription(line, version2, a), s);
+	}
+}
+
 int import_maildir(struct import *im, struct slice folder, const char *path, struct err *e)
 {
-	struct source s = { .im = im, .path = path, .fd = { -1, -1 } };
+	struct source s = { .im = im, .path = path, .disk = "", .fd = { -1, -1 }, .by_base = hmap_new() };
+	struct arena *names = arena_new(0);
 	struct err ignored;
 	int fd, rc = -1;
 
@@ -257,10 +347,15 @@ int import_maildir(struct import *im, struct slice folder, const char *path, str
 	else {
 		s.a = arena_new(0);
 		buf_init(&s.octets, BUF_UNBOUNDED);
+		read_subscriptions(&s, fd, names);
 		rc = import_tree(&s, fd, folder, e);
 		buf_done(&s.octets);
 		arena_free(&s.a);
 	}
+	hmap_free(&s.by_base);
+	if (s.subscribed != NULL)
+		hmap_free(&s.subscribed);
+	arena_free(&names);
 	file_close(&fd);
 	if (import_be_owner(&im->x->who, rc == 0 ? e : &ignored) != 0)
 		rc = -1;

@@ -6,45 +6,75 @@
 #include <unistd.h>
 
 #include "admin/import.h"
-#include "admin/mboxfile.h"
+#include "store/mboxfile.h"
 #include "base/file.h"
 
 /* ---- import ---- */
 
-static int import_entry(struct import *im, const struct mboxfile_message *raw, bool first, struct buf *octets, struct err *e)
+/* With UIDs to keep there are two passes: those whose UIDs rise come first, the others get new ones behind. */
+struct pass { struct import *im; const char *path; struct slice file; struct buf octets; uint32_t last_uid; bool with_uid, by_uid; };
+
+static bool is_of_pass(struct pass *p, uint32_t uid)
+{
+	bool rises = uid > p->last_uid;
+
+	if (!p->by_uid)
+		return true;
+	if (rises)
+		p->last_uid = uid;
+	return rises == p->with_uid;
+}
+
+static int import_entry(struct pass *p, const struct mboxfile_message *raw, bool first, struct err *e)
 {
 	struct mboxfile_marks marks;
 	struct import_message msg;
 
-	buf_reset(octets);
-	mboxfile_clean(raw->raw, &marks, octets);
-	if (first && marks.is_internal)
+	buf_reset(&p->octets);
+	mboxfile_clean(raw->raw, &marks, &p->octets);
+	if (first && p->with_uid) {
+		if (import_keep_uids(p->im, marks.uidvalidity, marks.uidnext, e) != 0)
+			return -1;
+		p->by_uid = p->im->uidnext != 0;
+	}
+	if ((first && marks.is_internal) || !is_of_pass(p, marks.uid))
 		return 0;
-	msg = (struct import_message){ buf_view(octets), marks.flags, marks.keywords, marks.n_keywords, raw->date };
-	return import_one(im, &msg, e);
+	msg = (struct import_message){ .octets = buf_view(&p->octets), .flags = marks.flags, .keywords = marks.keywords, .n_keywords = marks.n_keywords,
+	                               .date = raw->date, .uid = p->with_uid ? marks.uid : 0 };
+	return import_one(p->im, &msg, e);
 }
 
-static int import_entries(struct import *im, const char *path, struct slice file, struct err *e)
+static int import_pass(struct pass *p, struct err *e)
 {
 	struct mboxfile_message raw;
-	struct buf octets;
 	size_t at = 0;
 	unsigned long long number = 0;
 	int rc;
 
-	buf_init(&octets, BUF_UNBOUNDED);
-	while ((rc = mboxfile_next(file, &at, &raw)) > 0) {
+	p->last_uid = 0;
+	while ((rc = mboxfile_next(p->file, &at, &raw)) > 0) {
 		number++;
-		import_progress(im, path, raw.at, file.n);
-		rc = import_entry(im, &raw, number == 1, &octets, e);
-		if (rc != 0) {
-			(void)err_context(e, "%s: message %llu (at octet %zu)", path, number, raw.at);
-			break;
-		}
+		import_progress(p->im, p->path, raw.at, p->file.n);
+		rc = import_entry(p, &raw, number == 1, e);
+		if (rc != 0)
+			return err_context(e, "%s: message %llu (at octet %zu)", p->path, number, raw.at);
 	}
 	if (rc != 0 && number == 0)
-		(void)err_set(e, ERR_SYNTAX, 0, "%s does not begin with a line 'From SENDER DATE': it is no mbox", path);
-	buf_done(&octets);
+		(void)err_set(e, ERR_SYNTAX, 0, "%s does not begin with a line 'From SENDER DATE': it is no mbox", p->path);
+	return rc;
+}
+
+static int import_entries(struct import *im, const char *path, struct slice file, struct err *e)
+{
+	struct pass p = { .im = im, .path = path, .file = file, .with_uid = true };
+	int rc;
+
+	buf_init(&p.octets, BUF_UNBOUNDED);
+	rc = import_pass(&p, e);
+	p.with_uid = false;
+	if (rc == 0 && p.by_uid)
+		rc = import_pass(&p, e);
+	buf_done(&p.octets);
 	return rc;
 }
 
@@ -59,7 +89,7 @@ int import_mbox(struct import *im, struct slice folder, const char *path, struct
 	if (rc != 0)
 		return -1;
 	rc = import_be_owner(&im->x->who, e);
-	if (rc == 0 && import_folder(im, folder, e) != 0)
+	if (rc == 0 && import_folder(im, folder, true, e) != 0)
 		rc = err_context(e, "folder %.*s", SLICE_FMT(folder));
 	if (rc == 0)
 		rc = import_entries(im, path, f.octets, e);
@@ -69,18 +99,22 @@ int import_mbox(struct import *im, struct slice folder, const char *path, struct
 
 /* ---- export ---- */
 
-static void export_marks(const struct mbox *m, const struct mrec *r, struct mboxfile_marks *out)
+static void export_marks(const struct mbox *m, const struct mrec *r, bool first, struct mboxfile_marks *out)
 {
 	const struct slice *names;
 	size_t n = mbox_keywords(m, &names);
 
-	*out = (struct mboxfile_marks){ .flags = r->flags };
+	*out = (struct mboxfile_marks){ .flags = r->flags, .uid = r->uid };
+	if (first) {
+		out->uidvalidity = mbox_uidvalidity(m);
+		out->uidnext = mbox_uidnext(m);
+	}
 	for (size_t i = 0; i < n && i < MBOXFILE_KEYWORDS; i++)
 		if ((r->keywords >> i & 1) != 0)
 			out->keywords[out->n_keywords++] = names[i];
 }
 
-static int export_entry(const struct mbox *m, struct view *v, uint32_t seq, struct buf *out, struct err *e)
+static int export_entry(const struct mbox *m, struct view *v, uint32_t seq, bool first, struct buf *out, struct err *e)
 {
 	const struct mrec *r = view_get(v, seq);
 	struct mboxfile_marks marks;
@@ -88,9 +122,9 @@ static int export_entry(const struct mbox *m, struct view *v, uint32_t seq, stru
 
 	if (view_read(v, seq, &body, e) != 0)
 		return -1;
-	export_marks(m, r, &marks);
+	export_marks(m, r, first, &marks);
 	buf_reset(out);
-	mboxfile_put(body.octets, &marks, r->uid, r->internaldate, out);
+	mboxfile_put(body.octets, &marks, r->internaldate, out);
 	mbody_done(&body);
 	return 0;
 }
@@ -102,7 +136,7 @@ static int export_entries(const struct mbox *m, struct view *v, int fd, const ch
 
 	buf_init(&out, BUF_UNBOUNDED);
 	for (uint32_t seq = 1; seq <= view_count(v) && rc == 0; seq++) {
-		rc = export_entry(m, v, seq, &out, e);
+		rc = export_entry(m, v, seq, *n_out == 0, &out, e);
 		if (rc != 0 && e->kind == ERR_NOTFOUND) {             /* expunged meanwhile */
 			rc = 0;
 			continue;

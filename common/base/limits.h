@@ -53,6 +53,9 @@
 #define LIMIT_USER_NAME          255
 #define LIMIT_PASSWORD           1024
 
+/* From another server, by posthouse import imap */
+#define LIMIT_IMPORT_MESSAGE     (1u << 30)
+
 /* DRAC (drac.md section 4) */
 #define LIMIT_DRAC_CALL          2048
 #define LIMIT_DRAC_REPLY         (64u << 10)

@@ -36,6 +36,7 @@ struct arrival {
 	struct mname n;                                               /* stem, date, size, flags, keywords */
 	struct slice octets;                                          /* for the cache */
 	uint64_t id_hash;
+	uint32_t want_uid;                                            /* 0: the next one */
 	const struct slice *keyword_names;
 	size_t n_keyword_names;
 	struct buf name;                                              /* out */
@@ -51,6 +52,8 @@ static int arrive(struct mbox *m, struct arrival *v, int (*place)(void *ctx, con
 	int rc = -1;
 
 	txn_init(m, &t);
+	if (v->want_uid > m->uidnext)
+		m->uidnext = v->want_uid;
 	if (quota_check(m, v->n.size, 1, e) != 0 || mbox_take_uids(m, 1, &v->uid, e) != 0)
 		goto out;
 	if (v->n_keyword_names > 0 && mbox_keyword_bits(m, v->keyword_names, v->n_keyword_names, &t, &v->n.keywords, e) != 0)
@@ -308,6 +311,7 @@ int box_deliver(struct box *b, struct slice folder, const struct delivery *d, st
 {
 	struct arrival v = {
 		.octets = d->octets, .id_hash = hash_stable(slice_of(d->queue_id)), .keyword_names = d->keywords, .n_keyword_names = d->n_keywords,
+		.want_uid = d->uid,
 	};
 	struct buf stem;
 	struct mbox *m;

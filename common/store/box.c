@@ -148,6 +148,21 @@ uint32_t box_next_uidvalidity(struct box *b)
 	return b->last_uidvalidity;
 }
 
+int box_note_uidvalidity(struct box *b, uint32_t uidvalidity, struct err *e)
+{
+	struct boxfile f;
+	int rc;
+
+	boxfile_init(&f);
+	rc = boxfile_load(b, &f, e);
+	if (rc == 0 && f.last_uidvalidity < uidvalidity) {
+		f.last_uidvalidity = uidvalidity;
+		rc = boxfile_save(b, &f, e);
+	}
+	boxfile_done(&f);
+	return rc;
+}
+
 /* ---- making a folder ---- */
 
 /* The log says that UIDs begin at 1; a folder that has lost it does not know that, and goes on behind the reserved block. */

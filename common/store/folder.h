@@ -77,6 +77,7 @@ struct mbox {
 	size_t n_gone, cap_gone;
 	bool damaged;                                                 /* the index turned out not to be sound: rebuild at the next chance */
 
+	uint64_t quota_key;                                           /* quota.c's own */
 	uint64_t octets;
 	uint32_t unseen, deleted, dirty;
 
@@ -192,6 +193,7 @@ int meta_parse(struct slice text, struct mbox *m) WARN_UNUSED;        /* pure bu
 /* ---- box.c ---- */
 
 uint32_t box_next_uidvalidity(struct box *b);
+int box_note_uidvalidity(struct box *b, uint32_t uidvalidity, struct err *e) WARN_UNUSED;    /* a folder has it: no later one will */
 
 /* ---- notify.c ---- */
 void notify_send(struct box *b);
@@ -203,7 +205,8 @@ void quota_release(struct box *b);
 void quota_touch(struct mbox *m);                                     /* locked; the log is about to grow */
 void quota_set(struct mbox *m);                                       /* locked; this folder's totals as they are now */
 bool quota_is_behind(struct mbox *m);                                 /* does not know this folder as it is: quota_set() it under the lock */
-void quota_drop(struct box *b, uint32_t uidvalidity);
+void quota_drop(struct box *b, uint64_t key);                         /* the folder of that quota_key is gone */
+uint64_t quota_key(struct mbox *m);
 void quota_close(struct box *b);
 
 /* ---- append.c ---- */

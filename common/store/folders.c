@@ -221,7 +221,7 @@ int box_create(struct box *b, struct slice name, unsigned special_attr, struct e
 static int delete_locked(struct box *b, const struct folder_names *n, struct err *e)
 {
 	struct mbox *m;
-	uint32_t uidvalidity = 0;
+	uint64_t key = 0;
 	int rc;
 
 	if (n->disk.len == 0)
@@ -229,13 +229,13 @@ static int delete_locked(struct box *b, const struct folder_names *n, struct err
 	if (!store_shelf_has(b->top, buf_str(&n->disk)))
 		return err_set(e, ERR_NOTFOUND, 0, "no folder %s", buf_str(&n->name));
 	if (mbox_open_disk(&m, b, &n->name, &n->disk, false, e) == 0) {
-		uidvalidity = m->uidvalidity;
+		key = quota_key(m);
 		mbox_close(&m);
 	}
 	rc = store_shelf_remove(b->top, buf_str(&n->disk), e);
 	if (rc != 0 && store_shelf_has(b->top, buf_str(&n->disk)))
 		return err_context(e, "folder %s", buf_str(&n->name));
-	quota_drop(b, uidvalidity);
+	quota_drop(b, key);
 	return rc != 0 ? -1 : folder_set_special(b, buf_view(&n->name), 0, e);
 }
 

@@ -143,6 +143,10 @@ void mappend_drop(struct mappend **a);
 
 int mbox_sync(struct mbox *m, struct err *e) WARN_UNUSED;             /* everything so far is on disk */
 
+/* For mail that comes from another server: an empty folder that never had a message takes over its UIDVALIDITY, so that clients fetch nothing again. true:
+   the folder has it now, or had it already. Nobody else may have the folder open for long. */
+int mbox_take_over(struct mbox *m, uint32_t uidvalidity, bool *taken_out, struct err *e) WARN_UNUSED;
+
 /* ---- delivery ---- */
 struct delivery {
 	const char *queue_id;                                         /* part of the file name: the same id is delivered to a user once */
@@ -154,6 +158,7 @@ struct delivery {
 	uint32_t flags;                                               /* MSG_*: of a message that comes from another mailbox */
 	const struct slice *keywords;
 	size_t n_keywords;
+	uint32_t uid;                                                 /* 0: the next one; else this one, or the next one where that is higher */
 };
 /* Visible at once, durable at the next store_checkpoint(). *path_out (arena) names it, for later deliveries to link from.
    ERR_LIMIT: over quota (sys 0), or full disk. Returns 0 also when it was there already, with *path_out NULL. folder "": INBOX. */

@@ -142,3 +142,29 @@ int mbox_fold(struct mbox *m, struct err *e)
 	quota_set(m);
 	return m->views == NULL ? mbox_load(m, e) : 0;
 }
+
+/* posthouse.folder first: a crash before the fold leaves an index and a log of another UIDVALIDITY, and an empty folder is built anew. */
+static int take_over(struct mbox *m, uint32_t uidvalidity, struct err *e)
+{
+	uint32_t was = m->uidvalidity;
+
+	m->uidvalidity = uidvalidity;
+	if (meta_save(m, e) != 0) {
+		m->uidvalidity = was;
+		return -1;
+	}
+	return box_note_uidvalidity(m->box, uidvalidity, e) != 0 || mbox_fold(m, e) != 0 ? -1 : 0;
+}
+
+int mbox_take_over(struct mbox *m, uint32_t uidvalidity, bool *taken_out, struct err *e)
+{
+	int rc = mbox_begin(m, e);
+
+	if (rc != 0)
+		return -1;
+	if (m->uidvalidity != uidvalidity && uidvalidity != 0 && mbox_count(m) == 0 && m->uidnext == 1 && m->views == NULL)
+		rc = take_over(m, uidvalidity, e);
+	*taken_out = m->uidvalidity == uidvalidity;
+	mbox_end(m);
+	return rc;
+}

@@ -1,8 +1,8 @@
 /*
  * store/quota.c - what a user's mail adds up to, exactly, without looking at more than one folder; the limits, and since when the user is over them.
  *
- * posthouse.quota is mapped by every process that has the box open: a header and one entry a folder, keyed by UIDVALIDITY, with that folder's totals
- * and the position in its log at which they were true. Totals, not differences, are written, and only under the folder's lock. An entry says that it is
+ * posthouse.quota is mapped by every process that has the box open: a header and one entry a folder, keyed by the folder's inode (UIDVALIDITY of
+ * folders that came from another server may be the same), with that folder's totals and the position in its log at which they were true. Totals, not differences, are written, and only under the folder's lock. An entry says that it is
  * busy from before the log grows until it is right again: whoever meets one that stays busy, or opens a folder whose log is longer than its entry knows, counts
  * that folder again, so a kill -9 anywhere leaves nothing wrong. After a restart of the machine, or where an entry does not check, all are counted again.
  * Where there is a limit, the lock of this file is held from the check until the change is in the log, so that two folders can't both take the last room.
@@ -29,16 +29,16 @@
 
 #define QUOTA_NAME "posthouse.quota"
 #define ENTRIES_MAX ((size_t)LIMIT_FOLDERS * 2)                       /* it grows no more from here on */
-#define MAGIC 0x325f51485fu
+#define MAGIC 0x335f51485fu
 
 enum { SLOTS_FIRST = 63, LOCK_ENTRIES = 0, LOCK_COUNTING = 1, BUSY_LOOKS = 40, BUSY_LOOK_US = 50 };
 
 struct entry {
-	_Atomic uint32_t uidvalidity;                                 /* 0: free */
-	uint32_t crc;
+	_Atomic uint64_t key;                                         /* 0: free */
+	uint32_t crc, zero;
 	uint64_t octets, messages, log_id, log_end;
 	_Atomic uint64_t busy;                                        /* the log is being written */
-	uint64_t zero[2];
+	uint64_t zero1;
 };
 
 struct head {
@@ -47,7 +47,7 @@ struct head {
 	_Atomic uint64_t slots;                                       /* entries behind it */
 	_Atomic uint64_t limits_known, limit_octets, limit_messages;
 	_Atomic int64_t full_since;                                   /* when something was refused, and nothing was removed since; 0: has room */
-	uint64_t zero;
+	uint64_t home;                                                /* the box's inode: another one is a copy, whose folders have other keys */
 };
 
 _Static_assert(sizeof(struct entry) == 64 && sizeof(struct head) == 64, "the disk format");
@@ -60,9 +60,9 @@ struct quota {
 	bool locked;
 };
 
-static uint32_t entry_crc(const struct entry *x, uint32_t uidvalidity)
+static uint32_t entry_crc(const struct entry *x, uint64_t key)
 {
-	return hash_crc32c(hash_crc32c(0, &uidvalidity, sizeof uidvalidity), &x->octets, 4 * sizeof(uint64_t)) | 1;
+	return hash_crc32c(hash_crc32c(0, &key, sizeof key), &x->octets, 4 * sizeof(uint64_t)) | 1;
 }
 
 /* ---- the mapping ---- */
@@ -154,9 +154,23 @@ static struct quota *quota_open(struct box *b)
 	return NULL;
 }
 
+static uint64_t inode_of(struct shelf *h)
+{
+	struct stat st;
+
+	return fstat(local_bay(local_shelf_of(h), BAY_OWN), &st) != 0 ? 0 : (uint64_t)st.st_ino;
+}
+
 static bool is_current(struct box *b, const struct quota *q)
 {
-	return q->h->magic == MAGIC && box_is_same_boot(b, q->h->boot);
+	return q->h->magic == MAGIC && box_is_same_boot(b, q->h->boot) && q->h->home == inode_of(b->top);
+}
+
+uint64_t quota_key(struct mbox *m)
+{
+	if (m->quota_key == 0)
+		m->quota_key = inode_of(m->shelf);
+	return m->quota_key;
 }
 
 /* False: interrupted for good, or no such thing on this file system. */
@@ -181,18 +195,18 @@ static void unlock_entries(struct quota *q)
 	(void)lock_byte(q, F_UNLCK, LOCK_ENTRIES);
 }
 
-static struct entry *entry_find(struct quota *q, uint32_t uidvalidity)
+static struct entry *entry_find(struct quota *q, uint64_t key)
 {
 	for (size_t i = 0; i < q->n; i++)
-		if (q->v[i].uidvalidity == uidvalidity)
+		if (q->v[i].key == key)
 			return &q->v[i];
 	return NULL;
 }
 
-static struct entry *entry_add(struct box *b, uint32_t uidvalidity)
+static struct entry *entry_add(struct box *b, uint64_t key)
 {
 	struct quota *q = b->quota;
-	struct entry *x = entry_find(q, uidvalidity);
+	struct entry *x = entry_find(q, key);
 
 	if (x != NULL)
 		return x;
@@ -204,18 +218,18 @@ static struct entry *entry_add(struct box *b, uint32_t uidvalidity)
 			return NULL;
 		x = &q->v[had];
 	}
-	memset((char *)x + sizeof x->uidvalidity, 0, sizeof *x - sizeof x->uidvalidity);
-	x->crc = entry_crc(x, uidvalidity);
+	memset((char *)x + sizeof x->key, 0, sizeof *x - sizeof x->key);
+	x->crc = entry_crc(x, key);
 	x->busy = 1;
-	x->uidvalidity = uidvalidity;
+	x->key = key;
 	return x;
 }
 
 /* Made only under the lock, so that a folder never has two. */
-static struct entry *entry_of(struct box *b, uint32_t uidvalidity)
+static struct entry *entry_of(struct box *b, uint64_t key)
 {
 	struct quota *q = quota_open(b);
-	struct entry *x = q == NULL ? NULL : entry_find(q, uidvalidity);
+	struct entry *x = q == NULL ? NULL : entry_find(q, key);
 	bool locked;
 
 	if (q == NULL || x != NULL)
@@ -223,7 +237,7 @@ static struct entry *entry_of(struct box *b, uint32_t uidvalidity)
 	locked = q->locked;
 	if (!locked)
 		lock_entries(q);
-	x = entry_add(b, uidvalidity);
+	x = entry_add(b, key);
 	if (!locked && b->quota != NULL)
 		unlock_entries(b->quota);
 	return x;
@@ -233,7 +247,7 @@ static struct entry *entry_of(struct box *b, uint32_t uidvalidity)
 
 void quota_touch(struct mbox *m)
 {
-	struct entry *x = entry_of(m->box, m->uidvalidity);
+	struct entry *x = entry_of(m->box, quota_key(m));
 
 	if (x != NULL)
 		x->busy = 1;
@@ -241,18 +255,20 @@ void quota_touch(struct mbox *m)
 
 void quota_set(struct mbox *m)
 {
-	struct entry *x = entry_of(m->box, m->uidvalidity);
+	struct entry *x = entry_of(m->box, quota_key(m));
 	uint64_t messages = mbox_count(m);
 
 	if (x == NULL)
 		return;
+	if (x->log_id == 0 && messages > 0)                           /* put back by hand, perhaps in the place of one that we count still */
+		m->box->quota->h->magic = 0;
 	if (m->octets < x->octets || messages < x->messages)
 		m->box->quota->h->full_since = 0;
 	x->octets = m->octets;
 	x->messages = messages;
 	x->log_id = m->log.id;
 	x->log_end = m->log.end;
-	x->crc = entry_crc(x, m->uidvalidity);
+	x->crc = entry_crc(x, quota_key(m));
 	x->busy = 0;
 }
 
@@ -260,24 +276,24 @@ void quota_set(struct mbox *m)
 bool quota_is_behind(struct mbox *m)
 {
 	struct quota *q = quota_open(m->box);
-	const struct entry *x = q == NULL ? NULL : entry_find(q, m->uidvalidity);
+	const struct entry *x = q == NULL ? NULL : entry_find(q, quota_key(m));
 
 	if (q == NULL)
 		return false;
-	return x == NULL || x->busy != 0 || x->log_id != m->log.id || x->log_end < m->log.end || x->crc != entry_crc(x, m->uidvalidity);
+	return x == NULL || x->busy != 0 || x->log_id != m->log.id || x->log_end < m->log.end || x->crc != entry_crc(x, quota_key(m));
 }
 
-void quota_drop(struct box *b, uint32_t uidvalidity)
+void quota_drop(struct box *b, uint64_t key)
 {
 	struct quota *q = quota_open(b);
 	struct entry *x;
 
-	if (q == NULL || uidvalidity == 0)
+	if (q == NULL || key == 0)
 		return;
 	lock_entries(q);
-	x = entry_find(q, uidvalidity);
+	x = entry_find(q, key);
 	if (x != NULL)
-		x->uidvalidity = 0;
+		x->key = 0;
 	unlock_entries(q);
 	q->h->full_since = 0;
 }
@@ -292,18 +308,18 @@ static enum sum sum(struct quota *q, uint64_t *octets_out, uint64_t *messages_ou
 
 	for (size_t i = 0; i < q->n; i++) {
 		struct entry *x = &q->v[i], copy;
-		uint32_t uidvalidity = x->uidvalidity;
+		uint64_t key = x->key;
 		bool busy = false, sound = true;
 
-		for (int look = 0; uidvalidity != 0 && look < BUSY_LOOKS; look++) {
+		for (int look = 0; key != 0 && look < BUSY_LOOKS; look++) {
 			memcpy(&copy, x, sizeof copy);
 			busy = x->busy != 0;
-			sound = copy.crc == entry_crc(&copy, uidvalidity);
-			if ((!busy && sound) || (uidvalidity = x->uidvalidity) == 0)
+			sound = copy.crc == entry_crc(&copy, key);
+			if ((!busy && sound) || (key = x->key) == 0)
 				break;
 			usleep(BUSY_LOOK_US);
 		}
-		if (uidvalidity == 0)
+		if (key == 0)
 			continue;
 		result = !sound ? SUM_DAMAGED : busy && result == SUM_FINE ? SUM_UNSURE : result;
 		octets += copy.octets;
@@ -316,9 +332,9 @@ static enum sum sum(struct quota *q, uint64_t *octets_out, uint64_t *messages_ou
 
 /* ---- all of them ---- */
 
-struct counting { uint32_t *before; size_t n_before; uint32_t *seen; size_t n_seen; unsigned wrong; };
+struct counting { uint64_t *before; size_t n_before; uint64_t *seen; size_t n_seen; unsigned wrong; };
 
-static bool has(const uint32_t *v, size_t n, uint32_t x)
+static bool has(const uint64_t *v, size_t n, uint64_t x)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i] == x)
@@ -330,7 +346,7 @@ static bool has(const uint32_t *v, size_t n, uint32_t x)
 static bool is_wrong(struct mbox *m)
 {
 	struct quota *q = quota_open(m->box);
-	const struct entry *x = q == NULL ? NULL : entry_find(q, m->uidvalidity);
+	const struct entry *x = q == NULL ? NULL : entry_find(q, quota_key(m));
 
 	return x != NULL && (x->octets != m->octets || x->messages != mbox_count(m));
 }
@@ -346,7 +362,7 @@ static int count_folder(struct box *b, struct slice name, struct counting *c, st
 	if (rc == 0) {
 		c->wrong += is_wrong(m);
 		quota_set(m);
-		c->seen[c->n_seen++] = m->uidvalidity;
+		c->seen[c->n_seen++] = quota_key(m);
 		mbox_end(m);
 	}
 	mbox_close(&m);
@@ -372,9 +388,9 @@ static void forget(struct quota *q, struct counting *c, bool all)
 {
 	lock_entries(q);
 	for (size_t i = 0; i < q->n; i++)
-		if (all || (has(c->before, c->n_before, q->v[i].uidvalidity) && !has(c->seen, c->n_seen, q->v[i].uidvalidity))) {
+		if (all || (has(c->before, c->n_before, q->v[i].key) && !has(c->seen, c->n_seen, q->v[i].key))) {
 			c->wrong += !all && q->v[i].messages > 0;
-			q->v[i].uidvalidity = 0;
+			q->v[i].key = 0;
 		}
 	unlock_entries(q);
 }
@@ -390,13 +406,14 @@ static int recount_locked(struct box *b, struct quota *q, bool damaged, unsigned
 		forget(q, &c, true);
 	}
 	for (size_t i = 0; i < q->n; i++)
-		if (q->v[i].uidvalidity != 0)
-			c.before[c.n_before++] = q->v[i].uidvalidity;
+		if (q->v[i].key != 0)
+			c.before[c.n_before++] = q->v[i].key;
 	rc = count_all(b, a, &c, e);
 	q = rc == 0 ? quota_open(b) : NULL;
 	if (q != NULL) {
 		forget(q, &c, false);
 		q->h->boot = b->boot;
+		q->h->home = inode_of(b->top);
 		q->h->magic = MAGIC;
 	}
 	arena_free(&a);

@@ -1,7 +1,7 @@
 /*
- * admin/mboxfile.c - the mbox format, read and written.
+ * store/mboxfile.c - the mbox format, read and written.
  */
-#include "admin/mboxfile.h"
+#include "store/mboxfile.h"
 
 #include <time.h>
 
@@ -212,12 +212,34 @@ static void note_keywords(struct slice value, struct mboxfile_marks *m)
 	}
 }
 
+/* "1700000000 0000000123 keyword ...": UIDVALIDITY, the last UID given. */
+static void note_folder(struct slice value, struct mboxfile_marks *m)
+{
+	uint32_t uidvalidity, last;
+	struct slice word;
+
+	if (slice_word(&value, &word) && num_u32(word, UINT32_MAX, &uidvalidity) == 0 && slice_word(&value, &word) && num_u32(word, UINT32_MAX - 2, &last) == 0) {
+		m->uidvalidity = uidvalidity;
+		m->uidnext = last + 1;
+	}
+}
+
+static void note_uid(struct slice value, struct mboxfile_marks *m)
+{
+	if (num_u32(value, UINT32_MAX - 2, &m->uid) != 0)
+		m->uid = 0;
+}
+
 static void note(enum keeping k, struct slice value, struct mboxfile_marks *m)
 {
 	if (k == KEEP_STATUS)
 		note_status(value, m);
 	else if (k == KEEP_KEYWORDS)
 		note_keywords(value, m);
+	else if (k == KEEP_UID)
+		note_uid(value, m);
+	else if (k == KEEP_FOLDER && m->uidvalidity == 0)
+		note_folder(value, m);
 	m->is_internal = m->is_internal || k == KEEP_FOLDER;
 }
 
@@ -291,8 +313,10 @@ static void put_from(int64_t date, struct buf *out)
 		buf_putf(out, "From MAILER-DAEMON %s\n", text);
 }
 
-static void put_marks(const struct mboxfile_marks *m, uint32_t uid, struct buf *out)
+static void put_marks(const struct mboxfile_marks *m, struct buf *out)
 {
+	if (m->uidvalidity != 0)
+		buf_putf(out, "X-IMAPbase: %u %010u\n", m->uidvalidity, m->uidnext - 1);
 	buf_putf(out, "Status: %sO\n", (m->flags & MSG_SEEN) != 0 ? "R" : "");
 	if ((m->flags & (MSG_ANSWERED | MSG_FLAGGED | MSG_DRAFT | MSG_DELETED)) != 0) {
 		buf_puts(out, "X-Status: ");
@@ -309,11 +333,11 @@ static void put_marks(const struct mboxfile_marks *m, uint32_t uid, struct buf *
 			buf_putf(out, " %.*s", SLICE_FMT(m->keywords[i]));   /* an atom: no NUL in it */
 		buf_putc(out, '\n');
 	}
-	if (uid != 0)
-		buf_putf(out, "X-UID: %lu\n", (unsigned long)uid);
+	if (m->uid != 0)
+		buf_putf(out, "X-UID: %u\n", m->uid);
 }
 
-void mboxfile_put(struct slice octets, const struct mboxfile_marks *marks, uint32_t uid, int64_t date, struct buf *out)
+void mboxfile_put(struct slice octets, const struct mboxfile_marks *marks, int64_t date, struct buf *out)
 {
 	struct walk w = { .rest = octets };
 	struct slice line;
@@ -322,7 +346,7 @@ void mboxfile_put(struct slice octets, const struct mboxfile_marks *marks, uint3
 	put_from(date, out);
 	while (walk_next(&w, &line)) {
 		if (w.in_body && !marked) {
-			put_marks(marks, uid, out);
+			put_marks(marks, out);
 			marked = true;
 		}
 		if (is_quotable(line))
@@ -330,7 +354,7 @@ void mboxfile_put(struct slice octets, const struct mboxfile_marks *marks, uint3
 		put_line(line, "\n", out);
 	}
 	if (!marked)
-		put_marks(marks, uid, out);
+		put_marks(marks, out);
 	buf_putc(out, '\n');
 }
 

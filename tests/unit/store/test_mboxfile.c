@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "admin/mboxfile.h"
+#include "store/mboxfile.h"
 #include "store/mbox.h"
 
 static void test_from_line(void **state)
@@ -113,7 +113,7 @@ static void test_round_trip(void **state)
 		"", "\r\n", "A: 1\r\n", "A: 1\r\n\r\n", "A: 1\r\n\r\n\r\n", "A: 1\r\n\r\nFrom a\r\n>From b\r\n\r\n" , "no header\r\n>From\r\n",
 		"A: 1\r\n\r\nFrom a@b Thu Jan  1 00:00:10 1970\r\nx\r\n",
 	};
-	struct mboxfile_marks marks = { .flags = MSG_SEEN | MSG_DELETED | MSG_FORWARDED, .keywords = { SLICE_INIT("Work"), SLICE_INIT("b") }, .n_keywords = 2 }, got;
+	struct mboxfile_marks marks = { .uid = 17, .uidvalidity = 1700000000, .uidnext = 4294967290u, .flags = MSG_SEEN | MSG_DELETED | MSG_FORWARDED, .keywords = { SLICE_INIT("Work"), SLICE_INIT("b") }, .n_keywords = 2 }, got;
 	struct mboxfile_message m;
 	struct buf file;
 	size_t at = 0;
@@ -121,12 +121,13 @@ static void test_round_trip(void **state)
 	(void)state;
 	buf_init(&file, BUF_UNBOUNDED);
 	for (size_t i = 0; i < sizeof octets / sizeof octets[0]; i++)
-		mboxfile_put(slice_of(octets[i]), &marks, 17, (int64_t)i * 100000000, &file);
+		mboxfile_put(slice_of(octets[i]), &marks, (int64_t)i * 100000000, &file);
 	for (size_t i = 0; i < sizeof octets / sizeof octets[0]; i++) {
 		assert_int_equal(mboxfile_next(buf_view(&file), &at, &m), 1);
 		clean_slice(m.raw, &got, octets[i]);
 		assert_int_equal(got.flags, marks.flags);
 		assert_int_equal(got.n_keywords, 2);
+		assert_true(got.uid == 17 && got.uidvalidity == 1700000000 && got.uidnext == 4294967290u && !got.is_internal);
 		assert_int_equal(m.date, (int64_t)i * 100000000);
 	}
 	assert_int_equal(mboxfile_next(buf_view(&file), &at, &m), 0);
