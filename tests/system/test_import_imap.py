@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """posthouse import imap: from a server of ours and from a real Dovecot, with folders, special uses, flags, keywords, dates, UIDs and subscriptions, each message once."""
-import atexit, imaplib, os, re, shutil, socket, subprocess, tempfile, threading
+import atexit, contextlib, imaplib, os, re, shutil, socket, subprocess, tempfile, threading
 
 import lab
 
@@ -156,8 +156,9 @@ def pass_on(host, port):
     s = socket.create_server((host, 0))
 
     def copy(a, b):
-        while octets := a.recv(65536):
-            b.sendall(octets)
+        with contextlib.suppress(OSError):
+            while octets := a.recv(65536):
+                b.sendall(octets)
 
     def serve():
         while True:
