@@ -8,6 +8,8 @@
 #include "admin/commands.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
+#include "dracd/core.h"
+#include "dracd/peer_conf.h"
 #include "io/net.h"
 #include "server/policy.h"
 
@@ -107,6 +109,8 @@ static int run_check(const struct command_env *env)
 		status = command_fail(EX_CONFIG, "%s", e.text);
 	else if (policy_lint(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
+	else if (core_check(s, &e) < 0 || peer_conf_check(s, &warnings, &e) < 0)
+		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
 	else
 		printf("%s%s: fine\n", buf_str(&warnings), env->settings_path);
 	conf_free(&s);
@@ -117,7 +121,7 @@ static int run_check(const struct command_env *env)
 static const struct command rows[] = {
 	{ "conf", run_conf, "[-n | NAME ...]", "Prints all settings with their values, with -n those that differ from the default, or the named ones.", true },
 	{ "conf explain", run_conf_explain, "NAME", "Says what a setting means, its default, its bounds and its value now.", true },
-	{ "check", run_check, "", "Reads the settings and the maps of smtpd and says what is wrong, with file and line; also whether strangers could relay. Run it before a reload; the daemons do it themselves too.", false },
+	{ "check", run_check, "", "Reads the settings, the maps of smtpd and the files of dracd and says what is wrong, with file and line; also whether strangers could relay. Run it before a reload; the daemons do it themselves too.", false },
 };
 
 const struct command_table cmd_conf_table = { "Settings", rows, sizeof(rows) / sizeof(rows[0]) };

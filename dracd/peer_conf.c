@@ -17,8 +17,10 @@ static int read_host(struct slice word, struct peer_host *out, struct err *e)
 	if (colon <= 0 || num_u32(slice_from(word, (size_t)colon + 1), 65535, &port) != 0 || port == 0)
 		return err_set(e, ERR_SYNTAX, 0, "drac_peers: '%.*s' is not HOST:PORT (the port of that host's listen_drac_tls)", SLICE_FMT(slice_head(word, 100)));
 	p.host = slice_head(word, (size_t)colon);
-	if (net_addr_parse(p.host, &p.addr) != 0) {
-		if (p.host.p[0] == '[' || slice_chr(p.host, ':') >= 0 || p.host.n > 253)
+	bool is_bare_v6 = p.host.p[0] != '[' && slice_chr(p.host, ':') >= 0;
+
+	if (is_bare_v6 || net_addr_parse(p.host, &p.addr) != 0) {
+		if (p.host.p[0] == '[' || is_bare_v6 || p.host.n > 253)
 			return err_set(e, ERR_SYNTAX, 0, "drac_peers: '%.*s' is neither a name nor an address; IPv6 is written [2001:db8::1]:PORT", SLICE_FMT(slice_head(word, 100)));
 		p.addr.len = 0;
 	} else if (p.host.p[0] == '[') {

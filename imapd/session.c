@@ -415,6 +415,12 @@ static uint32_t session_idle_s(const void *ctx)
 	return s->env->s->imap_timeout;
 }
 
+/* Whoever waits in IDLE is there, and says so again before the autologout. */
+static bool session_in_use(const void *ctx)
+{
+	return ((const struct imap *)ctx)->idling;
+}
+
 const struct session_proto imap_session = {
 	.name = "imap",
 	.line_max = LIMIT_IMAP_LINE,
@@ -422,6 +428,7 @@ const struct session_proto imap_session = {
 	.input = session_input,
 	.step = session_step,
 	.changed = session_changed,
+	.in_use = session_in_use,
 	.park = session_park,
 	.timeout = session_timeout,
 	.bye = session_bye,

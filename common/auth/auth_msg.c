@@ -192,6 +192,7 @@ void auth_msg_put_vouch(struct msg *m, const struct auth_msg_vouch *v)
 	msg_put_slice(m, v->ticket);
 	msg_put_slice(m, v->user);
 	msg_put_u32(m, v->ttl_ms);
+	put_addr(m, &v->addr);
 }
 
 int auth_msg_get_vouch(struct msg *m, struct auth_msg_vouch *out)
@@ -201,6 +202,8 @@ int auth_msg_get_vouch(struct msg *m, struct auth_msg_vouch *out)
 	v.ticket = msg_get_slice(m, AUTH_TICKET_SIZE);
 	v.user = msg_get_slice(m, LIMIT_USER_NAME);
 	v.ttl_ms = msg_get_u32(m);
+	if (get_addr(m, &v.addr) != 0)
+		return -1;
 	if (m->type != AUTH_MSG_VOUCH || v.ticket.n != AUTH_TICKET_SIZE || v.user.n == 0 || !msg_done(m))
 		return -1;
 	*out = v;

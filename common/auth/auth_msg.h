@@ -47,6 +47,7 @@ struct auth_msg_pam {                                                 /* PAM_CHE
 
 struct auth_msg_vouch {
 	struct slice ticket, user;                                    /* AUTH_TICKET_SIZE; who has logged in */
+	struct net_addr addr;                                         /* from where, as dracd was told */
 	uint32_t ttl_ms;
 };
 

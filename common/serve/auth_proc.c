@@ -63,7 +63,7 @@ static int on_vouch(void *ctx, const struct auth_login_fact *f, uint8_t ticket_o
 	if (!slice_eqs(f->service, "pop3") && !slice_eqs(f->service, "imap"))
 		return 0;
 	*generation_out = proc_generation(ap->p);
-	return vouch_for(ap->vouch, f->user, ticket_out) < 0 ? -1 : 1;
+	return vouch_for(ap->vouch, f->user, &f->addr, ticket_out) < 0 ? -1 : 1;
 }
 
 static void on_forget(void *ctx, struct auth_ticket *t)

@@ -18,6 +18,7 @@ struct ticket {
 	struct list_node node;
 	uint8_t octets[AUTH_TICKET_SIZE];
 	int64_t until_ms;
+	struct net_addr addr;
 	char *user;
 	size_t user_len;
 };
@@ -79,9 +80,10 @@ static void drop_expired(struct gate *g)
 	}
 }
 
-/* True once for a ticket. One that is shown for another user is gone too: nobody honest does that. */
-static bool take_ticket(struct gate *g, struct slice octets, struct slice user)
+/* True once for a ticket, and the card is good: the address in it is the ticket's. One that is shown for another user is gone too: nobody honest does that. */
+static bool take_ticket(struct gate *g, struct session_card *card)
 {
+	const struct slice octets = card->ticket;
 	struct ticket *found = NULL;
 	bool good;
 
@@ -96,7 +98,11 @@ static bool take_ticket(struct gate *g, struct slice octets, struct slice user)
 	}
 	if (found == NULL)
 		return false;
-	good = slice_eq(user, slice_mem(found->user, found->user_len));
+	good = slice_eq(card->user, slice_mem(found->user, found->user_len));
+	if (good) {
+		card->peer = found->addr;
+		card->ticket = SLICE_NONE;
+	}
 	ticket_free(g, found);
 	return good;
 }
@@ -161,8 +167,7 @@ static bool has_room(const struct gate *g, const struct session_card *card)
 
 void gate_come(struct gate *g, void *front, struct session_card *card, int fd)
 {
-	if (take_ticket(g, card->ticket, card->user)) {
-		card->ticket = SLICE_NONE;
+	if (take_ticket(g, card)) {
 		g->ops->pass(g->ctx, front, card, fd);
 	} else if (card->ticket.n == AUTH_TICKET_SIZE && has_room(g, card)) {
 		hold(g, front, card, fd);
@@ -197,7 +202,7 @@ static struct held *held_with(struct gate *g, struct slice ticket)
 	return NULL;
 }
 
-static void ticket_add(struct gate *g, struct slice octets, struct slice user, uint32_t ttl_ms)
+static void ticket_add(struct gate *g, struct slice octets, struct slice user, const struct net_addr *addr, uint32_t ttl_ms)
 {
 	struct ticket *t = mem_new(sizeof(*t));
 
@@ -209,21 +214,21 @@ static void ticket_add(struct gate *g, struct slice octets, struct slice user, u
 	t->user = mem_new(user.n + 1);
 	memcpy(t->user, user.p, user.n);
 	t->user_len = user.n;
+	t->addr = *addr;
 	list_append(&g->tickets, &t->node);
 	g->n_tickets++;
 }
 
-void gate_vouch(struct gate *g, struct slice ticket, struct slice user, uint32_t ttl_ms)
+void gate_vouch(struct gate *g, struct slice ticket, struct slice user, const struct net_addr *addr, uint32_t ttl_ms)
 {
 	struct held *h;
 
 	if (ticket.n != AUTH_TICKET_SIZE || user.n == 0)
 		return;
-	ticket_add(g, ticket, user, ttl_ms);
+	ticket_add(g, ticket, user, addr, ttl_ms);
 	h = held_with(g, ticket);
-	if (h == NULL || !take_ticket(g, h->card.ticket, h->card.user))
+	if (h == NULL || !take_ticket(g, &h->card))
 		return;
-	h->card.ticket = SLICE_NONE;
 	g->ops->pass(g->ctx, h->front, &h->card, take_fd(h));
 	held_free(h);
 }
@@ -246,7 +251,7 @@ static void on_auth_msg(void *ctx, struct msg *m)
 	struct auth_msg_vouch v;
 
 	if (auth_msg_get_vouch(m, &v) == 0) {
-		gate_vouch(a->g, v.ticket, v.user, v.ttl_ms);
+		gate_vouch(a->g, v.ticket, v.user, &v.addr, v.ttl_ms);
 		return;
 	}
 	log_error("a message of an auth process is broken");

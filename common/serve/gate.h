@@ -3,7 +3,7 @@
  *
  * A front parses what strangers send; what it says of a login is a claim. The auth process says the same over a link of its own: gate_vouch(). A ticket is
  * good once, for its user, until its time is over. The two messages come over different links, so that a hand-over may be first: it is held for
- * GATE_HOLD_MS. Whatever has no ticket by then is turned away, never let in: a lost ticket costs a login, not a mailbox.
+ * GATE_HOLD_MS. The address of who comes in is the auth process's word too. Whatever has no ticket by then is turned away, never let in: a lost ticket costs a login, not a mailbox.
  */
 #ifndef SERVE_GATE_H
 #define SERVE_GATE_H
@@ -29,7 +29,7 @@ struct gate_ops {                                                     /* the car
 struct gate *gate_new(struct loop *l, const struct gate_ops *ops, void *ctx);
 void gate_free(struct gate **g);                                      /* closes what is held */
 void gate_link(struct gate *g, int fd);                               /* to an auth process: what it says is gate_vouch() */
-void gate_vouch(struct gate *g, struct slice ticket, struct slice user, uint32_t ttl_ms);
+void gate_vouch(struct gate *g, struct slice ticket, struct slice user, const struct net_addr *addr, uint32_t ttl_ms);
 void gate_come(struct gate *g, void *front, struct session_card *card, int fd);   /* takes over fd; card->ticket is empty when it passes */
 void gate_forget(struct gate *g, const void *front);                  /* that front is gone: what it had sent is closed */
 

@@ -4,7 +4,7 @@
  * Runs as posthouse. May open: that user's mailboxes. Trusts: the spawner. Never sees: passwords, TLS keys, other users' mail.
  * Everything a client sends is first read after sandbox_enter(). Each turn of a connection is bounded: COMMANDS_PER_TURN commands or one step.
  */
-#include "serve/session.h"
+#include "serve/session_inside.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,43 +27,7 @@
 enum {
 	COMMANDS_PER_TURN = 16,
 	OUT_HIGH = 256 << 10,                                         /* a client that does not read is asked nothing more above this */
-	OUT_MAX = 8 << 20,
-	LOOK_MS = 5000                                                /* how often idle connections are looked at, at most */
-};
-
-struct sess {
-	struct loop *l;
-	const struct settings *s;
-	const struct session_proto *proto;
-	struct session_env env;
-	void *shared;
-	struct err box_err;                                           /* why env.box is NULL */
-	const char *box_dir;
-	struct slice user;
-	struct chan *up;                                              /* the spawner */
-	int notify_fd;
-	struct loop_fd notify;
-	struct list_node conns;
-	unsigned n_conns;
-	uint64_t starts;                                              /* STARTs seen: what EXIT is about */
-	uint32_t linger_ms;
-	bool has_parked, ending;
-	const char *end_why;
-	int64_t active_at;                                            /* mono ms of the last thing a client sent */
-	struct loop_timer linger, look;
-};
-
-struct sconn {
-	struct list_node node;
-	struct sess *ss;
-	struct arena *arena;                                          /* this struct and its texts */
-	struct conn *c;
-	void *s;                                                      /* the protocol's; NULL once it was closed */
-	struct session_card card;
-	struct buf left;                                              /* came along behind the login; goes in before what the socket has */
-	struct loop_task turn;
-	int64_t active_at;
-	bool more;                                                    /* the protocol wants step() */
+	OUT_MAX = 8 << 20
 };
 
 static void drive(struct sconn *sc);
@@ -80,11 +44,12 @@ static void on_linger(void *ctx)
 		session_msg_id(ss->up, SMSG_EXIT, ss->starts);
 }
 
-static void sconn_free(struct sconn *sc)
+void sconn_free(struct sconn *sc)
 {
 	struct sess *ss = sc->ss;
 	struct arena *a = sc->arena;
 
+	session_idle_ended(sc);
 	loop_task_cancel(&sc->turn);
 	conn_free(&sc->c);
 	buf_done(&sc->left);
@@ -98,7 +63,7 @@ static void sconn_free(struct sconn *sc)
 		loop_timer_start(ss->l, &ss->linger, ss->linger_ms, on_linger, ss);
 }
 
-static void close_proto(struct sconn *sc, const char *why)
+void sconn_close_proto(struct sconn *sc, const char *why)
 {
 	void *s = sc->s;
 
@@ -110,9 +75,9 @@ static void close_proto(struct sconn *sc, const char *why)
 }
 
 /* What was said goes out, then the connection ends. The protocol's part is over at once: its locks and its view are free for the next login. */
-static void finish(struct sconn *sc, const char *why)
+void sconn_finish(struct sconn *sc, const char *why)
 {
-	close_proto(sc, why);
+	sconn_close_proto(sc, why);
 	conn_flush(sc->c);
 	conn_close(sc->c);
 }
@@ -127,7 +92,7 @@ static void say_bye(struct sconn *sc, const char *why)
 		proto->bye(sc->s, why, conn_out(sc->c));
 	else
 		proto->timeout(sc->s, conn_out(sc->c));
-	finish(sc, why);
+	sconn_finish(sc, why);
 }
 
 /* Who is in the middle of an answer gets the rest of it first, see drive(). */
@@ -161,7 +126,7 @@ static void on_close(void *ctx, enum conn_end why, const struct err *e)
 	struct sconn *sc = ctx;
 
 	(void)e;
-	close_proto(sc, end_text(why));
+	sconn_close_proto(sc, end_text(why));
 	sconn_free(sc);
 }
 
@@ -179,7 +144,7 @@ static bool heed(struct sconn *sc, enum session_want want)
 {
 	sc->more = want == SESSION_MORE;
 	if (want == SESSION_CLOSE)
-		finish(sc, "logged out");
+		sconn_finish(sc, "logged out");
 	return want != SESSION_CLOSE;
 }
 
@@ -316,74 +281,6 @@ static void on_notify(void *ctx, unsigned events)
 }
 
 /*
- * Parking and autologout
- */
-
-static bool park(struct sconn *sc)
-{
-	struct sess *ss = sc->ss;
-	struct buf state, left;
-	bool parked = false;
-	int fd;
-
-	if (sc->s == NULL || sc->more || sc->left.len > 0 || conn_input(sc->c).n > 0 || conn_unsent(sc->c) > 0)
-		return false;
-	buf_init(&state, SESSION_STATE_MAX);
-	buf_init(&left, SESSION_LEFT_MAX);
-	if (ss->proto->park(sc->s, &state)) {
-		int64_t idle_ms = loop_now(ss->l) - sc->active_at, max_s = ss->proto->idle_s(sc->s);
-
-		close_proto(sc, "parked");
-		fd = conn_release(&sc->c, &left);
-		sc->card.parked = true;
-		sc->card.state = buf_view(&state);
-		sc->card.left = buf_view(&left);
-		sc->card.idle_left_s = max_s * CLOCK_MS_PER_S > idle_ms ? (uint32_t)(max_s - idle_ms / CLOCK_MS_PER_S) : 1;
-		session_msg_card(ss->up, SMSG_PARKED, &sc->card, fd);
-		ss->has_parked = parked = true;
-		sconn_free(sc);
-	}
-	buf_done(&state);
-	buf_done(&left);
-	return parked;
-}
-
-static void close_idle(struct sess *ss)
-{
-	LIST_EACH_SAFE(n, &ss->conns) {
-		struct sconn *sc = LIST_OF(n, struct sconn, node);
-
-		if (sc->s == NULL || loop_now(ss->l) - sc->active_at < (int64_t)ss->proto->idle_s(sc->s) * CLOCK_MS_PER_S)
-			continue;
-		ss->proto->timeout(sc->s, conn_out(sc->c));
-		finish(sc, "autologout");
-	}
-}
-
-static int64_t park_ms(const struct sess *ss)
-{
-	return (int64_t)ss->s->imap_park_after * CLOCK_MS_PER_S;
-}
-
-static void look_later(struct sess *ss);
-
-static void on_look(void *ctx)
-{
-	struct sess *ss = ctx;
-
-	close_idle(ss);
-	if (loop_now(ss->l) - ss->active_at >= park_ms(ss))
-		LIST_EACH_SAFE(n, &ss->conns)
-			(void)park(LIST_OF(n, struct sconn, node));
-	look_later(ss);
-}
-
-static void look_later(struct sess *ss)
-{
-	loop_timer_start(ss->l, &ss->look, park_ms(ss) < LOOK_MS ? park_ms(ss) : LOOK_MS, on_look, ss);
-}
-
-/*
  * From the spawner
  */
 
@@ -429,7 +326,7 @@ static struct sconn *sconn_new(struct sess *ss, const struct session_card *card,
 	sc->card.session_id = arena_dup(a, card->session_id);
 	sc->card.method = arena_dup(a, card->method);
 	sc->card.state = sc->card.left = SLICE_NONE;
-	sc->active_at = loop_now(ss->l);
+	sc->active_at = sc->used_told_at = loop_now(ss->l);
 	buf_init(&sc->left, ss->proto->line_max + SESSION_LEFT_MAX);
 	buf_put(&sc->left, card->left);
 	sc->c = conn_new(ss->l, fd, &lim, &sconn_ops, sc);
@@ -448,7 +345,7 @@ static void start(struct sess *ss, const struct session_card *card, int fd)
 	sc = sconn_new(ss, card, fd);
 	sc->s = ss->proto->open(&ss->env, &st, conn_out(sc->c));
 	if (sc->s == NULL) {
-		finish(sc, "refused");
+		sconn_finish(sc, "refused");
 		return;
 	}
 	conn_flush(sc->c);
@@ -613,7 +510,7 @@ void session_proc_run(const struct session_boot *boot)
 	ss.up = chan_new(ss.l, boot->fd, &spawner_ops, &ss);
 	if (ss.notify_fd >= 0)
 		loop_fd_add(ss.l, &ss.notify, ss.notify_fd, LOOP_READ, on_notify, &ss);
-	look_later(&ss);
+	session_idle_start(&ss);
 	loop_run(ss.l);
 	done(&ss);
 	_exit(0);

@@ -40,6 +40,7 @@ struct session_proto {
 	enum session_want (*input)(void *s, struct slice in, size_t *used_out, struct buf *out);
 	enum session_want (*step)(void *s, struct buf *out);
 	enum session_want (*changed)(void *s, struct buf *out);       /* somebody changed a mailbox of this user: tell if now is the time (IDLE) */
+	bool (*in_use)(const void *s);                                /* the client is there although it says nothing (IDLE); NULL: never */
 	bool (*park)(void *s, struct buf *state_out);                 /* true: state holds everything (IDLE or quiet IMAP); the session is closed by the caller */
 	void (*timeout)(void *s, struct buf *out);                    /* autologout: the protocol's good-bye */
 	void (*bye)(void *s, const char *why, struct buf *out);       /* the server ends it: "* BYE why"; NULL: timeout() is said instead */

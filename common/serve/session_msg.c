@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CARD_TLS = 1, CARD_PARKED = 2 };
+enum { CARD_TLS = 1, CARD_PARKED = 2, CARD_IN_USE = 4 };
 
 static void put_addr(struct msg *m, const struct net_addr *a)
 {
@@ -36,7 +36,7 @@ void session_msg_card(struct chan *c, enum session_msg type, const struct sessio
 	msg_put_u32(&m, card->linger_ms);
 	msg_put_u64(&m, card->quota_octets);
 	msg_put_u64(&m, card->quota_messages);
-	msg_put_u32(&m, (card->tls ? CARD_TLS : 0u) | (card->parked ? CARD_PARKED : 0u));
+	msg_put_u32(&m, (card->tls ? CARD_TLS : 0u) | (card->parked ? CARD_PARKED : 0u) | (card->in_use ? CARD_IN_USE : 0u));
 	put_addr(&m, &card->peer);
 	msg_put_slice(&m, card->user);
 	msg_put_slice(&m, card->session_id);
@@ -63,6 +63,7 @@ int session_msg_read_card(struct msg *m, struct session_card *out)
 	bits = msg_get_u32(m);
 	card.tls = (bits & CARD_TLS) != 0;
 	card.parked = (bits & CARD_PARKED) != 0;
+	card.in_use = (bits & CARD_IN_USE) != 0;
 	get_addr(m, &card.peer);
 	card.user = msg_get_slice(m, LIMIT_USER_NAME);
 	card.session_id = msg_get_slice(m, 64);

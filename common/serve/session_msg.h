@@ -11,6 +11,8 @@
  *   spawner -> front     EVICT id                         over the user's connection limit: say good-bye
  *   session -> spawner   EVICT 0                          the same, asked for by the session: the spawner chooses the oldest parked one
  *   session -> spawner   WAKE 0                           a change that came while connections were being parked
+ *   session -> spawner   USED card                        its client has been at work since the login or the last USED (serve/renew.h)
+ *   session -> spawner   ENDED card                       the connection is over; card.in_use: at work since then
  *   session -> spawner   EXIT n                           I have seen n STARTs and nobody is left: may I go?
  *   spawner -> session   EXIT 0                           yes (no answer: another START is on its way)
  *   front   -> spawner -> session   RETIRE 0              the daemon stops: good-bye to all
@@ -25,7 +27,8 @@
 #include "io/chan.h"
 #include "io/net.h"
 
-enum session_msg { SMSG_START = 1, SMSG_PARKED, SMSG_REFUSED, SMSG_GONE, SMSG_WAKE, SMSG_EVICT, SMSG_EXIT, SMSG_RETIRE };
+enum session_msg { SMSG_START = 1, SMSG_PARKED, SMSG_REFUSED, SMSG_GONE, SMSG_WAKE, SMSG_EVICT, SMSG_EXIT, SMSG_RETIRE,
+	SMSG_USED, SMSG_ENDED };
 
 #define SESSION_STATE_MAX 16384                                       /* octets of login_proto.hand_over() or session_proto.park() */
 #define SESSION_LEFT_MAX 65536                                        /* octets the client had sent behind its login */
@@ -38,6 +41,7 @@ struct session_card {                                                 /* slices 
 	uint32_t linger_ms;                                           /* START to the session: stay that long after the last connection */
 	uint64_t quota_octets, quota_messages;                        /* START to the session: what the account may keep; 0: any amount */
 	bool tls, parked;
+	bool in_use;                                                  /* PARKED: it waits in IDLE; ENDED: see above */
 	struct net_addr peer;
 	struct slice user, session_id, method, state, left;
 	struct slice ticket;                                          /* START of a front, not parked: the auth process's (serve/gate.h) */

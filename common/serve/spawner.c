@@ -8,6 +8,8 @@
  * that moment on the next login of the user gets a new process. For users with parked connections the notify socket is bound here, so that a
  * delivery wakes them although no process of theirs is running.
  */
+#include "serve/spawner_inside.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,16 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/hash.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "io/chan.h"
 #include "serve/accounts.h"
-#include "serve/boxdir.h"
-#include "serve/gate.h"
 #include "serve/login.h"
-#include "serve/parked.h"
 #include "serve/sandbox.h"
 #include "serve/session_msg.h"
 #include "serve/session_proc.h"
@@ -33,178 +29,6 @@ enum {
 	LINGER_MS = 2000,                                             /* a process waits so long for its user to come again: saves the fork */
 	LINGER_PROCESSES = 256                                        /* with more than this it leaves at once */
 };
-
-struct spawner {
-	struct proc *p;
-	struct loop *l;
-	const struct settings *s;
-	const struct session_proto *proto;
-	struct sandbox_calls *calls;                                  /* what a session process may call */
-	struct hmap *users;                                           /* name -> suser */
-	struct hmap *parked;                                          /* of serve/parked.h */
-	struct gate *gate;
-	struct users *accounts;                                       /* for quotas; NULL: could not be opened, the settings count */
-	struct list_node fronts, workers;
-	unsigned n_workers;
-	uint32_t last_front;
-	bool retiring;
-};
-
-struct suser {
-	struct spawner *sp;
-	struct worker *worker;                                        /* NULL: none runs, or it is leaving */
-	struct list_node parked;                                      /* oldest first */
-	unsigned n_parked;
-	int notify_fd;                                                /* bound while n_parked > 0 */
-	struct loop_fd notify;
-	char *box_dir;
-	struct slice name;                                            /* its text is box_dir's neighbour */
-	char *text;
-};
-
-struct sfront {
-	struct list_node node;
-	struct spawner *sp;
-	struct chan *c;
-	uint32_t number;                                              /* of the link, ours: two fronts of two generations may have one index */
-};
-
-struct worker {                                                       /* a session process */
-	struct list_node node;
-	struct spawner *sp;
-	struct suser *user;                                           /* NULL once it may leave */
-	struct chan *c;
-	pid_t pid;
-	uint64_t starts;
-	bool may_leave, chan_closed, reaped;
-	char *name;
-};
-
-/*
- * Users
- */
-
-static struct suser *user_get(struct spawner *sp, struct slice name)
-{
-	struct suser *u = hmap_get(sp->users, name);
-	struct buf dir;
-
-	if (u != NULL)
-		return u;
-	buf_init(&dir, 4096);
-	if (boxdir_of(sp->s, name, &dir) < 0) {
-		buf_done(&dir);
-		return NULL;
-	}
-	u = mem_new(sizeof(*u));
-	u->sp = sp;
-	u->notify_fd = -1;
-	u->box_dir = mem_str(buf_str(&dir));
-	buf_reset(&dir);
-	buf_put(&dir, name);
-	u->text = mem_str(buf_str(&dir));
-	u->name = slice_mem(u->text, name.n);
-	buf_done(&dir);
-	list_init(&u->parked);
-	(void)hmap_put(sp->users, u->name, u);
-	return u;
-}
-
-static void user_drop_if_unused(struct suser *u)
-{
-	if (u->worker != NULL || u->n_parked > 0)
-		return;
-	(void)hmap_del(u->sp->users, u->name);
-	free(u->box_dir);
-	free(u->text);
-	free(u);
-}
-
-/*
- * Parked connections
- */
-
-static void wake_all(struct suser *u)
-{
-	LIST_EACH(n, &u->parked) {
-		const struct parked *pk = LIST_OF(n, struct parked, node);
-		const struct sfront *f = pk->front;
-
-		session_msg_id(f->c, SMSG_WAKE, pk->key[1]);
-	}
-}
-
-static void on_notify(void *ctx, unsigned events)
-{
-	struct suser *u = ctx;
-
-	(void)events;
-	notify_drain(u->notify_fd);
-	wake_all(u);
-}
-
-static void watch_mailboxes(struct suser *u)
-{
-	struct err e = ERR_INIT;
-
-	if (u->notify_fd >= 0)
-		return;
-	if (notify_bind(u->box_dir, &u->notify_fd, &e) < 0) {
-		u->notify_fd = -1;
-		log_warn("parked connections of %.*s will not hear of new mail: %s", SLICE_FMT(u->name), e.text);
-		return;
-	}
-	loop_fd_add(u->sp->l, &u->notify, u->notify_fd, LOOP_READ, on_notify, u);
-}
-
-static void unwatch_mailboxes(struct suser *u)
-{
-	if (u->notify_fd < 0)
-		return;
-	loop_fd_del(u->sp->l, &u->notify);
-	notify_unbind(u->box_dir, &u->notify_fd);
-	u->notify_fd = -1;
-}
-
-static void parked_drop(struct parked *pk)
-{
-	struct suser *u = pk->user;
-
-	parked_free(u->sp->parked, pk);
-	if (--u->n_parked == 0)
-		unwatch_mailboxes(u);
-}
-
-/* False: that front has such a one already; no session process of ours would say so. */
-static bool parked_add(struct suser *u, struct sfront *f, uint64_t id)
-{
-	struct parked *pk = parked_new(u->sp->parked, f->number, id, u->name);
-
-	if (pk == NULL)
-		return false;
-	pk->user = u;
-	pk->front = f;
-	list_append(&u->parked, &pk->node);
-	u->n_parked++;
-	watch_mailboxes(u);
-	return true;
-}
-
-/* Over the limit of a user: the one parked longest makes room. */
-static void evict_oldest(struct suser *u)
-{
-	struct list_node *n = list_first(&u->parked);
-	const struct sfront *f;
-	struct parked *pk;
-
-	if (n == NULL)
-		return;
-	pk = LIST_OF(n, struct parked, node);
-	f = pk->front;
-	log_info("connection limit: a parked connection of user=<%.*s> is closed for a new login", SLICE_FMT(u->name));
-	session_msg_id(f->c, SMSG_EVICT, pk->key[1]);
-	parked_drop(pk);
-}
 
 /*
  * Session processes
@@ -232,7 +56,7 @@ static void worker_detach(struct worker *w)
 		return;
 	w->user = NULL;
 	u->worker = NULL;
-	user_drop_if_unused(u);
+	suser_drop_if_unused(u);
 }
 
 static void on_worker_close(void *ctx)
@@ -241,6 +65,7 @@ static void on_worker_close(void *ctx)
 
 	chan_free(&w->c);
 	w->chan_closed = true;
+	renew_end_all(w->sp->renew, &w->logins);
 	worker_detach(w);
 	worker_free_if_over(w);
 }
@@ -272,13 +97,32 @@ static void give_back(struct worker *w, enum session_msg type, struct msg *m)
 	f = front_by_number(sp, card.front);
 	if (f == NULL && !card.tls && !list_is_empty(&sp->fronts))
 		f = LIST_OF(list_first(&sp->fronts), struct sfront, node);
-	if (f == NULL || fd < 0 || (type == SMSG_PARKED && (w->user == NULL || !parked_add(w->user, f, card.id)))) {
+	card.user = slice_of(w->name);                                /* whatever it says itself */
+	if (f == NULL || fd < 0 || (type == SMSG_PARKED && (w->user == NULL || !suser_park(w->user, f, card.id)))) {
+		renew_end(sp->renew, card.front, card.id, card.user);
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	card.user = slice_of(w->name);                                /* whatever it says itself */
+	if (type == SMSG_PARKED)
+		renew_sleep(sp->renew, card.front, card.id, card.user, f->number, card.in_use);
+	else
+		renew_end(sp->renew, card.front, card.id, card.user);
 	session_msg_card(f->c, type, &card, fd);
+}
+
+/* It speaks for its own user alone. */
+static void on_use(struct worker *w, struct msg *m)
+{
+	struct renew *r = w->sp->renew;
+	struct session_card card;
+
+	if (session_msg_read_card(m, &card) < 0)
+		return;
+	if (m->type == SMSG_USED || card.in_use)
+		renew_used(r, card.front, card.id, slice_of(w->name));
+	if (m->type == SMSG_ENDED)
+		renew_end(r, card.front, card.id, slice_of(w->name));
 }
 
 static void may_leave(struct worker *w, struct msg *m)
@@ -301,16 +145,20 @@ static void on_worker_msg(void *ctx, struct msg *m)
 	case SMSG_REFUSED:
 		give_back(w, (enum session_msg)m->type, m);
 		break;
+	case SMSG_USED:
+	case SMSG_ENDED:
+		on_use(w, m);
+		break;
 	case SMSG_EXIT:
 		may_leave(w, m);
 		break;
 	case SMSG_WAKE:
 		if (hmap_get(w->sp->users, slice_of(w->name)) != NULL)
-			wake_all(hmap_get(w->sp->users, slice_of(w->name)));
+			suser_wake_all(hmap_get(w->sp->users, slice_of(w->name)));
 		break;
 	case SMSG_EVICT:
 		if (w->user != NULL)
-			evict_oldest(w->user);
+			suser_evict_oldest(w->user);
 		break;
 	default:
 		log_error("session process %d of %s sent an unexpected message", (int)w->pid, w->name);
@@ -354,6 +202,7 @@ static int worker_start(struct suser *u)
 	w->pid = pid;
 	w->name = mem_str(u->text);
 	w->c = chan_new(sp->l, fds[0], &worker_ops, w);
+	list_init(&w->logins);
 	list_append(&sp->workers, &w->node);
 	sp->n_workers++;
 	u->worker = w;
@@ -410,12 +259,22 @@ static void refuse(struct sfront *f, struct session_card *card, int fd, const ch
 	session_msg_card(f->c, SMSG_REFUSED, card, fd);
 }
 
+static void begin_or_wake(struct worker *w, const struct session_card *card)
+{
+	const struct renew_login g = { .front = card->front, .id = card->id, .user = card->user, .session = card->session_id, .addr = card->peer, .tls = card->tls };
+
+	if (card->parked)
+		renew_wake(w->sp->renew, card->front, card->id, &w->logins);
+	else
+		renew_begin(w->sp->renew, &g, &w->logins);
+}
+
 /* The card is one that may come in. */
 static void pass(void *ctx, void *front, struct session_card *card, int fd)
 {
 	struct spawner *sp = ctx;
 	struct sfront *f = front;
-	struct suser *u = user_get(sp, card->user);
+	struct suser *u = suser_get(sp, card->user);
 
 	if (u == NULL) {
 		refuse(f, card, fd, "This name cannot have a mailbox");
@@ -426,7 +285,7 @@ static void pass(void *ctx, void *front, struct session_card *card, int fd)
 		return;
 	}
 	if (u->worker == NULL && worker_start(u) < 0) {
-		user_drop_if_unused(u);
+		suser_drop_if_unused(u);
 		refuse(f, card, fd, "No process could be started, try again in a minute");
 		return;
 	}
@@ -434,6 +293,7 @@ static void pass(void *ctx, void *front, struct session_card *card, int fd)
 	card->parked_others = u->n_parked;
 	card->linger_ms = sp->retiring || sp->n_workers > LINGER_PROCESSES ? 0 : LINGER_MS;
 	accounts_limits_of(sp->s, sp->accounts, u->name, &card->quota_octets, &card->quota_messages);
+	begin_or_wake(u->worker, card);
 	session_msg_card(u->worker->c, SMSG_START, card, fd);
 }
 
@@ -459,7 +319,7 @@ static void come_back(struct sfront *f, struct session_card *card, int fd)
 		refuse(f, card, fd, "The server has forgotten this connection, please come again");
 		return;
 	}
-	parked_drop(pk);
+	suser_unpark(pk);
 	card->ticket = SLICE_NONE;
 	pass(f->sp, f, card, fd);
 }
@@ -489,8 +349,9 @@ static void on_gone(struct sfront *f, struct msg *m)
 	if (session_msg_read_id(m, &id) < 0 || (pk = parked_get(f->sp->parked, f->number, id)) == NULL)
 		return;
 	u = pk->user;
-	parked_drop(pk);
-	user_drop_if_unused(u);
+	renew_end(f->sp->renew, f->number, id, u->name);
+	suser_unpark(pk);
+	suser_drop_if_unused(u);
 }
 
 static void end_sessions(struct spawner *sp)
@@ -536,8 +397,9 @@ static void on_front_close(void *ctx)
 		struct suser *u = pk->user;
 
 		if (pk->front == f) {
-			parked_drop(pk);
-			user_drop_if_unused(u);
+			renew_end(sp->renew, f->number, pk->key[1], u->name);
+			suser_unpark(pk);
+			suser_drop_if_unused(u);
 		}
 	}
 	gate_forget(sp->gate, f);
@@ -607,6 +469,7 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 	sp.users = hmap_new();
 	sp.parked = hmap_new();
 	sp.gate = gate_new(sp.l, &gate_ops, &sp);
+	sp.renew = renew_new(sp.l, sp.s, proto->name);
 	list_init(&sp.fronts);
 	list_init(&sp.workers);
 	loop_signal(sp.l, SIGCHLD, on_child, &sp);
@@ -619,6 +482,7 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 	proc_ready(p);
 	loop_run(sp.l);
 	gate_free(&sp.gate);
+	renew_free(&sp.renew);
 	users_close(&sp.accounts);
 	hmap_free(&sp.users);
 	hmap_free(&sp.parked);

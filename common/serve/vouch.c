@@ -21,6 +21,7 @@ struct vouch_waiting {
 	struct list_node node;
 	uint8_t ticket[AUTH_TICKET_SIZE];
 	int64_t until_ms;
+	struct net_addr addr;
 	size_t user_len;
 	char user[LIMIT_USER_NAME];
 };
@@ -71,9 +72,9 @@ void vouch_free(struct vouch **vp)
 	*vp = NULL;
 }
 
-static void say(struct vouch_link *k, const uint8_t *ticket, struct slice user, int64_t ttl_ms)
+static void say(struct vouch_link *k, const uint8_t *ticket, struct slice user, const struct net_addr *addr, int64_t ttl_ms)
 {
-	const struct auth_msg_vouch a = { .ticket = slice_mem(ticket, AUTH_TICKET_SIZE), .user = user, .ttl_ms = (uint32_t)ttl_ms };
+	const struct auth_msg_vouch a = { .ticket = slice_mem(ticket, AUTH_TICKET_SIZE), .user = user, .addr = *addr, .ttl_ms = (uint32_t)ttl_ms };
 	struct msg m;
 
 	auth_msg_put_vouch(&m, &a);
@@ -105,7 +106,7 @@ void vouch_link(struct vouch *v, int fd)
 		struct vouch_waiting *w = LIST_OF(n, struct vouch_waiting, node);
 
 		if (w->until_ms > loop_now(v->l))
-			say(k, w->ticket, slice_mem(w->user, w->user_len), w->until_ms - loop_now(v->l));
+			say(k, w->ticket, slice_mem(w->user, w->user_len), &w->addr, w->until_ms - loop_now(v->l));
 		waiting_free(v, w);
 	}
 }
@@ -120,7 +121,7 @@ static void drop_expired(struct vouch *v)
 	}
 }
 
-static int wait_for_link(struct vouch *v, const uint8_t *ticket, struct slice user)
+static int wait_for_link(struct vouch *v, const uint8_t *ticket, struct slice user, const struct net_addr *addr)
 {
 	struct vouch_waiting *w;
 
@@ -131,13 +132,14 @@ static int wait_for_link(struct vouch *v, const uint8_t *ticket, struct slice us
 	memcpy(w->ticket, ticket, sizeof(w->ticket));
 	memcpy(w->user, user.p, user.n);
 	w->user_len = user.n;
+	w->addr = *addr;
 	w->until_ms = loop_now(v->l) + VOUCH_TICKET_MS;
 	list_append(&v->waiting, &w->node);
 	v->n_waiting++;
 	return 0;
 }
 
-int vouch_for(struct vouch *v, struct slice user, uint8_t ticket_out[AUTH_TICKET_SIZE])
+int vouch_for(struct vouch *v, struct slice user, const struct net_addr *addr, uint8_t ticket_out[AUTH_TICKET_SIZE])
 {
 	struct list_node *n = list_first(&v->links);
 	struct vouch_link *k = n != NULL ? LIST_OF(n, struct vouch_link, node) : NULL;
@@ -147,8 +149,8 @@ int vouch_for(struct vouch *v, struct slice user, uint8_t ticket_out[AUTH_TICKET
 		return -1;
 	text_random(ticket, sizeof(ticket));
 	if (k != NULL)
-		say(k, ticket, user, VOUCH_TICKET_MS);
-	else if (wait_for_link(v, ticket, user) < 0)
+		say(k, ticket, user, addr, VOUCH_TICKET_MS);
+	else if (wait_for_link(v, ticket, user, addr) < 0)
 		return -1;
 	memcpy(ticket_out, ticket, sizeof(ticket));
 	return 0;

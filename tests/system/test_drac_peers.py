@@ -325,6 +325,30 @@ def test_fingerprints_without_an_authority():
         h.destroy()
 
 
+def test_check_complains_about_half_set_tls():
+    a, _ = two()
+    def check(*o):
+        args = [x for pair in o for x in ("-o", pair)]
+        r = subprocess.run([os.path.join(lab.BIN, "posthouse"), "-C", a.conf, *args, "check"], capture_output=True, text=True)
+        t = subprocess.run([os.path.join(lab.BIN, "dracd"), "-T", "-C", a.conf, *args], capture_output=True, text=True)
+        assert (r.returncode == 0) == (t.returncode == 0), (r, t)
+        return r.returncode, r.stdout + r.stderr
+    assert check()[0] == 0
+    for o, words in ((("drac_tls_cert_file=",), "drac_tls_cert_file"),
+                     (("drac_tls_ca_file=",), "names of peers count only with the certificate of the authority"),
+                     (("drac_tls_ca_file=/nonexistent",), "/nonexistent"),
+                     (("drac_peers=", "drac_tls_peers="), "nobody could connect"),
+                     (("drac_peers=mx2.test",), "HOST:PORT"),
+                     (("drac_tls_peers=sha256:12",), "fingerprint"),
+                     (("drac_tls_key_file=" + pki().path("ca.key"),), "key values mismatch")):
+        status, text = check(*o)
+        assert status != 0 and words in text, (o, text)
+    status, text = check("drac_peers=", "listen_drac_tls=")
+    assert status == 0 and "without effect" in text, text
+    status, text = check("listen_drac_tls=")
+    assert status == 0 and "they do not hear of ours" in text, text
+
+
 # ---- three hosts, by name ----
 
 def test_three_hosts_by_name():

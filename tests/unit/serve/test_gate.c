@@ -21,6 +21,8 @@
 #define ANNA SLICE("anna@office.example")
 #define BERT SLICE("bert@office.example")
 
+static const struct net_addr LAPTOP = { .octets = { 192, 0, 2, 7 }, .len = 4, .port = 4711 };
+
 struct fix {
 	struct loop *l;
 	struct gate *g;
@@ -36,6 +38,7 @@ static void pass(void *ctx, void *front, struct session_card *card, int fd)
 
 	assert_ptr_equal(front, f);
 	f->passed++;
+	assert_true(net_addr_eq(&card->peer, &LAPTOP));                   /* the auth process's word, whatever the front said */
 	f->had_ticket = card->ticket.n > 0;
 	snprintf(f->user, sizeof(f->user), "%.*s", SLICE_FMT(card->user));
 	snprintf(f->left, sizeof(f->left), "%.*s", SLICE_FMT(card->left));
@@ -98,7 +101,7 @@ static int some_fd(void)
 static int come(struct fix *f, const uint8_t *ticket, struct slice user)
 {
 	char text[] = "STAT\r\n";                                         /* what is held must be a copy */
-	struct session_card card = { .id = 7, .user = user, .session_id = SLICE("s1"), .left = slice_of(text), .ticket = slice_mem(ticket, AUTH_TICKET_SIZE) };
+	struct session_card card = { .id = 7, .user = user, .session_id = SLICE("s1"), .peer = { .octets = { 10 }, .len = 4 }, .left = slice_of(text), .ticket = slice_mem(ticket, AUTH_TICKET_SIZE) };
 	int fd = some_fd();
 
 	gate_come(f->g, f, &card, fd);
@@ -114,7 +117,7 @@ static void a_ticket_is_good_once(void **state)
 	(void)state;
 	fix_init(&f);
 	link_both(&f);
-	assert_int_equal(vouch_for(f.v, ANNA, t), 0);
+	assert_int_equal(vouch_for(f.v, ANNA, &LAPTOP, t), 0);
 	run_ms(&f, 20);
 	come(&f, t, ANNA);
 	assert_int_equal(f.passed, 1);
@@ -140,7 +143,7 @@ static void a_forged_user_is_turned_away(void **state)
 	gate_come(f.g, &f, &none, some_fd());                             /* at once: there is nothing to wait for */
 	gate_come(f.g, &f, &shorter, some_fd());
 	assert_int_equal(f.turned_away, 2);
-	assert_int_equal(vouch_for(f.v, ANNA, t), 0);
+	assert_int_equal(vouch_for(f.v, ANNA, &LAPTOP, t), 0);
 	run_ms(&f, 20);
 	come(&f, t, BERT);                                                /* anna's ticket, and then it is gone */
 	come(&f, t, ANNA);
@@ -160,7 +163,7 @@ static void a_forged_user_that_came_first_too(void **state)
 	(void)state;
 	fix_init(&f);
 	come(&f, t, BERT);
-	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, 1000);
+	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, &LAPTOP, 1000);
 	come(&f, t, BERT);
 	run_ms(&f, GATE_HOLD_MS + 100);
 	assert_int_equal(f.passed, 0);
@@ -176,7 +179,7 @@ static void the_hand_over_may_be_first(void **state)
 
 	(void)state;
 	fix_init(&f);
-	assert_int_equal(vouch_for(f.v, ANNA, t), 0);                     /* no spawner is linked: it waits */
+	assert_int_equal(vouch_for(f.v, ANNA, &LAPTOP, t), 0);                     /* no spawner is linked: it waits */
 	fd = come(&f, t, ANNA);
 	run_ms(&f, 50);
 	assert_int_equal(f.passed + f.turned_away, 0);
@@ -198,7 +201,7 @@ static void an_old_ticket_is_none(void **state)
 
 	(void)state;
 	fix_init(&f);
-	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, 30);
+	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, &LAPTOP, 30);
 	run_ms(&f, 60);
 	come(&f, t, ANNA);
 	assert_int_equal(f.passed, 0);
@@ -217,7 +220,7 @@ static void bounds(void **state)
 	fix_init(&f);
 	for (i = 0; i < GATE_TICKETS + 1; i++) {
 		memcpy(t, &i, sizeof(i));
-		gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, 30000);
+		gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, &LAPTOP, 30000);
 	}
 	come(&f, t, ANNA);                                                /* the newest is there, the oldest made room */
 	assert_int_equal(f.passed, 1);
@@ -233,8 +236,8 @@ static void bounds(void **state)
 	fix_done(&f);
 	fix_init(&f);
 	for (i = 0; i < 256; i++)
-		assert_int_equal(vouch_for(f.v, ANNA, t), 0);
-	assert_int_equal(vouch_for(f.v, ANNA, t), -1);
+		assert_int_equal(vouch_for(f.v, ANNA, &LAPTOP, t), 0);
+	assert_int_equal(vouch_for(f.v, ANNA, &LAPTOP, t), -1);
 	fix_done(&f);
 }
 
@@ -251,7 +254,7 @@ static void a_front_that_goes(void **state)
 	assert_true(fcntl(fd, F_GETFD) >= 0);
 	gate_forget(f.g, &f);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
-	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, 1000);
+	gate_vouch(f.g, slice_mem(t, sizeof(t)), ANNA, &LAPTOP, 1000);
 	assert_int_equal(f.passed + f.turned_away, 0);
 	fix_done(&f);
 }
