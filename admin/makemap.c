@@ -89,7 +89,7 @@ static int read_stdin(struct buf *b)
 
 static void wrong_line(struct makemap *m, unsigned line, const char *what, struct slice key)
 {
-	fprintf(stderr, "makemap: %s: line %u: %s%.*s\n", m->name, line, what, SLICE_FMT(slice_head(key, 100)));
+	fprintf(stderr, "makemap: %s: line %u: %s%.*s\n", m->name, line, what, (int)slice_head(key, 100).n, key.n > 0 ? key.p : "");
 	m->wrong++;
 }
 

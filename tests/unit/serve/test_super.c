@@ -310,6 +310,18 @@ static struct who ask_who(void)
 	return w;
 }
 
+/* After a reload the old front may still take a connection or two: it lets the socket go when it has heard of it. */
+static struct who ask_newer(int old_front)
+{
+	struct who w = ask_who();
+
+	for (int i = 0; i < 500 && w.front == old_front; i++) {
+		nap();
+		w = ask_who();
+	}
+	return w;
+}
+
 static void slurp(const char *path, char *out, size_t size)
 {
 	int fd = open(path, O_RDONLY);
@@ -412,7 +424,7 @@ static void test_life(void **state)
 	write_conf("");
 	kill(pid, SIGHUP);                                            /* good: all new */
 	expect_log("new settings in use");
-	third = ask_who();
+	third = ask_newer(fourth.front);
 	assert_int_equal(third.generation, 1);
 	assert_int_not_equal(third.front, fourth.front);
 	expect_gone(fourth.front);
@@ -455,7 +467,7 @@ static void test_old_fronts_finish_their_sessions(void **state)
 	kill(pid, SIGHUP);
 	expect_log("new settings in use");
 	expect_log("generation 0 has link 2");
-	now = ask_who();
+	now = ask_newer(old.front);
 	assert_int_not_equal(now.front, old.front);
 	assert_true(lives(old.front));
 	kill(pid, SIGTERM);
@@ -591,7 +603,7 @@ static void test_socket_activation(void **state)
 	w = ask_who();
 	kill(pid, SIGHUP);
 	expect_log("new settings in use");
-	assert_int_not_equal(ask_who().front, w.front);
+	assert_int_not_equal(ask_newer(w.front).front, w.front);
 	kill(pid, SIGTERM);
 	assert_int_equal(reap(pid), 0);
 }
