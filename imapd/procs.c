@@ -1,6 +1,7 @@
 /* imapd/procs.c - the processes of imapd and the ports they listen on. */
 #include "auth/auth.h"
 #include "imapd/imapd.h"
+#include "serve/crowd.h"
 
 static void front(struct proc *p)
 {
@@ -35,4 +36,5 @@ const struct daemon_table imapd_table = {
 	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.shared_octets = CROWD_OCTETS,
 };

@@ -1,6 +1,7 @@
 /* pop3d/procs.c - the processes of pop3d and the ports they listen on. */
 #include "auth/auth.h"
 #include "pop3d/pop3d.h"
+#include "serve/crowd.h"
 
 static void front(struct proc *p)
 {
@@ -35,4 +36,5 @@ const struct daemon_table pop3d_table = {
 	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.shared_octets = CROWD_OCTETS,
 };

@@ -16,6 +16,7 @@
 #include "deliver/room.h"
 #include "queue/queue.h"
 #include "serve/accounts.h"
+#include "serve/crowd.h"
 #include "server/front.h"
 #include "server/listener.h"
 #include "server/policy.h"
@@ -78,4 +79,5 @@ const struct daemon_table smtpd_table = {
 	.n_listeners = sizeof(listeners) / sizeof(listeners[0]),
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
+	.shared_octets = CROWD_OCTETS,
 };

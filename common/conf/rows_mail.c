@@ -35,7 +35,7 @@ static const struct conf_param rows[] = {
 	CONF_SECS(login_timeout, "1m", "1s", "1h",
 	    "How long a client may take to log in."),
 	CONF_NUMBER(login_client_limit, "500", "0", "1000000",
-	    "How many connections of one address (IPv6: of one /64) a front process of pop3d or imapd holds before they have logged in; 0 is no limit."),
+	    "How many connections of one address (IPv6: of one /64) pop3d holds before they have logged in, and imapd as many; 0 is no limit."),
 	CONF_NUMBER(login_limit, "10000", "10", "1000000",
 	    "How many connections a front process of pop3d or imapd holds before they have logged in. Over it the one that has waited longest is closed, so that "
 	    "silent clients keep nobody out."),

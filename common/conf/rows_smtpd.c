@@ -33,7 +33,7 @@ static const struct conf_param rows[] = {
 	CONF_NUMBER(smtpd_recipient_limit, "1000", "1", "1000",
 	    "How many recipients one message may have. The ones above it are asked to come again, so no mail is lost."),
 	CONF_NUMBER(smtpd_client_connection_limit, "50", "0", "10000",
-	    "How many connections one address may have at the same time. 0 for any number; clients in mynetworks are not counted."),
+	    "How many connections one address (IPv6: one /64) may have at the same time, over all processes of smtpd. 0 for any number; clients in mynetworks are not counted."),
 	CONF_NUMBER(smtpd_connection_limit, "10000", "1", "100000",
 	    "How many connections one process that speaks with clients may have. Above it new ones are told to come again."),
 	CONF_BOOL(smtpd_auth_on_port_25, "no",

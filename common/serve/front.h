@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "io/conn.h"
 #include "io/proxy.h"
+#include "serve/crowd.h"
 #include "serve/login.h"
 #include "serve/session_msg.h"
 
@@ -51,7 +52,7 @@ struct front {
 	struct list_node ready;                                       /* logged in, waiting for output to drain or for the spawner */
 	struct list_node passed;                                      /* shovelled and parked */
 	struct hmap *by_id;                                           /* those of `passed` */
-	struct hmap *addrs;                                           /* address -> how many before login */
+	struct crowd *crowd;                                          /* how many an address has before login, over all fronts */
 	unsigned n_conns;
 	uint64_t next_id;
 	struct loop_timer decide;
@@ -79,7 +80,7 @@ struct fconn {
 	void *s;                                                      /* the protocol's */
 	struct auth_request *auth;
 	bool is_last_word;                                            /* AUTH_OK came with server data: the client's empty answer completes the login */
-	bool counted;                                                 /* in f->addrs and f->n_conns */
+	bool counted;                                                 /* in f->crowd and f->n_conns */
 	bool heard;                                                   /* the client has said something */
 	bool client_ended, half_ended;                                /* TLS: the client sends no more; the session was told */
 	bool parking;                                                 /* TLS: only what the session said last is still to be carried */

@@ -42,44 +42,15 @@ unsigned login_one(const struct settings *s)
 }
 
 /*
- * How many strangers an address may have at once: IPv6 counts by /64, which is what one customer gets.
- */
-
-static struct slice addr_key(const struct net_addr *a)
-{
-	return slice_mem(a->octets, a->len == 16 ? 8 : a->len);
-}
-
-static bool admit(struct front *f, const struct net_addr *peer)
-{
-	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(peer));
-
-	if (f->s->login_client_limit > 0 && n >= f->s->login_client_limit)
-		return false;
-	(void)hmap_put(f->addrs, addr_key(peer), (void *)(n + 1));
-	f->n_conns++;
-	return true;
-}
-
-static void dismiss(struct front *f, const struct net_addr *peer)
-{
-	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(peer));
-
-	f->n_conns--;
-	if (n > 1)
-		(void)hmap_put(f->addrs, addr_key(peer), (void *)(n - 1));
-	else
-		(void)hmap_del(f->addrs, addr_key(peer));
-}
-
-/*
  * The life of a connection
  */
 
 void fconn_logged_in(struct fconn *fc)
 {
-	if (fc->counted)
-		dismiss(fc->f, &fc->info.peer);
+	if (fc->counted) {
+		fc->f->n_conns--;
+		crowd_leave(fc->f->crowd, &fc->info.peer);
+	}
 	fc->counted = false;
 	loop_timer_stop(fc->f->l, &fc->timer);
 }
@@ -348,12 +319,13 @@ static void take_in(struct front *f, int fd, const struct net_addr *peer, int ki
 	char addr[NET_TEXT_MAX];
 	struct fconn *fc;
 
-	if (!admit(f, peer)) {
+	if (!crowd_admit(f->crowd, peer, f->s->login_client_limit)) {
 		log_info("login refused: rip=%s, reason=%u connections of that address wait for their login already", net_addr_text(peer, addr),
 		    f->s->login_client_limit);
 		turn_away(f, fd, kind, "Too many connections of your address wait for their login, close some of them");
 		return;
 	}
+	f->n_conns++;
 	fc = fconn_new(f, fd, peer);
 	if (kind == LOGIN_PORT_TLS) {
 		fc->state = FC_HANDSHAKE;
@@ -535,7 +507,7 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	list_init(&f.passed);
 	list_init(&f.links);
 	f.by_id = hmap_new();
-	f.addrs = hmap_new();
+	f.crowd = crowd_new(proc_shared(p), proc_generation(p), proc_index(p));
 	text_random(&f.next_id, sizeof(f.next_id));
 	read_certificate(&f);
 	f.auth = auth_client_new(f.l, f.s);
@@ -550,6 +522,6 @@ void login_front_run(struct proc *p, const struct login_proto *proto)
 	proxy_set_free(&f.proxies);
 	tls_ctx_unref(&f.tls);
 	hmap_free(&f.by_id);
-	hmap_free(&f.addrs);
+	crowd_free(&f.crowd);
 	free(f.listeners);
 }

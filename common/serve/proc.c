@@ -32,6 +32,7 @@ struct proc {
 	const struct settings *settings;
 	const struct proc_row *row;
 	unsigned index, generation, link_generation;                  /* the last: while on_link runs */
+	void *shared;
 	struct proc_socket *sockets;
 	size_t n_sockets;
 	struct chan *ctl;
@@ -62,6 +63,11 @@ unsigned proc_index(const struct proc *p)
 unsigned proc_generation(const struct proc *p)
 {
 	return p->generation;
+}
+
+void *proc_shared(const struct proc *p)
+{
+	return p->shared;
 }
 
 unsigned proc_link_generation(const struct proc *p)
@@ -284,7 +290,7 @@ void proc_live(const struct proc_birth *b)
 {
 	static const struct chan_ops ops = { .on_msg = proc_on_msg, .on_close = proc_on_ctl_close };
 	struct proc p = { .loop = loop_new(), .settings = b->settings, .row = b->row, .index = b->index, .generation = b->generation,
-		.n_sockets = b->n_sockets, .pid = getpid() };
+		.shared = b->shared, .n_sockets = b->n_sockets, .pid = getpid() };
 
 	list_init(&p.links);
 	p.sockets = mem_array(b->n_sockets + 1, sizeof(*p.sockets));

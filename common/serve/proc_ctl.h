@@ -21,6 +21,7 @@ struct proc_birth {
 	const struct settings *settings;
 	struct proc_socket *sockets;                                  /* copied */
 	size_t n_sockets;
+	void *shared;                                                 /* NULL: none, or the row does not listen */
 	int ctl_fd;
 	int parent_pid;
 };

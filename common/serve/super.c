@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "conf/conf.h"
 #include "serve/listeners.h"
 #include "serve/proc_ctl.h"
@@ -60,6 +62,7 @@ struct super {
 	struct super_slot *slots;
 	size_t n_slots;
 	unsigned generation;
+	void *shared;
 	int pid_fd, report_fd;
 	bool told_ready, reloading, stopping, failed;
 	char why_failed[PROC_CTL_TEXT_MAX + 128];
@@ -327,9 +330,11 @@ static void super_strip(struct super *s, bool listens)
 NORETURN static void super_be_child(struct super *s, const struct proc_row *row, unsigned index, int ctl_fd, int parent_pid)
 {
 	struct proc_birth b = { .daemon = s->t->name, .row = row, .index = index, .generation = s->generation, .settings = s->settings,
-		.ctl_fd = ctl_fd, .parent_pid = parent_pid };
+		.ctl_fd = ctl_fd, .parent_pid = parent_pid, .shared = row->listens ? s->shared : NULL };
 
 	super_strip(s, row->listens);
+	if (!row->listens && s->shared != NULL)
+		munmap(s->shared, s->t->shared_octets);
 	b.sockets = s->listeners.v;
 	b.n_sockets = s->listeners.n;
 	proc_live(&b);
@@ -561,8 +566,20 @@ static int super_prepare(struct super *s, struct err *e)
 	return listeners_open(&s->listeners, NULL, s->t, s->settings, e);
 }
 
+/* Before the first fork, so that a front that comes later finds what the others have written. */
+static void super_share(struct super *s)
+{
+	if (s->t->shared_octets == 0)
+		return;
+	s->shared = mmap(NULL, s->t->shared_octets, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->shared == MAP_FAILED)
+		log_fatal("no memory for what the processes share: %s", strerror(errno));
+	text_random(s->shared, 16);
+}
+
 static void super_live(struct super *s)
 {
+	super_share(s);
 	s->loop = loop_new();
 	loop_signal(s->loop, SIGCHLD, super_on_sigchld, s);
 	loop_signal(s->loop, SIGHUP, super_on_sighup, s);

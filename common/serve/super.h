@@ -52,6 +52,7 @@ struct daemon_table {
 	size_t n_listeners;
 	const struct proc_row *rows;
 	size_t n_rows;
+	size_t shared_octets;                                         /* memory that all who listen have in common (serve/crowd.h); 0: none */
 	/* The daemon's own files that settings name; before start, at -T and at reload, which it refuses with -1. NULL: none to check. */
 	int (*check)(const struct settings *s, struct err *e);
 };
@@ -66,6 +67,9 @@ struct loop *proc_loop(struct proc *p);
 const struct settings *proc_settings(const struct proc *p);
 unsigned proc_index(const struct proc *p);                            /* 0.. among those of its row */
 unsigned proc_generation(const struct proc *p);                       /* counts reloads */
+
+/* The table's shared_octets: zeros at the daemon's start, behind 16 octets of chance; the same for all processes that listen, of every generation. Else NULL. */
+void *proc_shared(const struct proc *p);
 
 unsigned proc_link_generation(const struct proc *p);                   /* inside on_link: the generation of the process at the other end */
 

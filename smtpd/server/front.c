@@ -27,35 +27,11 @@ unsigned smtpd_front_count(const struct settings *s)
 	return cores > 0 ? (unsigned)cores : 1;
 }
 
-/* ---- how many connections an address may have: IPv6 counts by /64, which is what one customer gets ---- */
-
-static struct slice addr_key(const struct net_addr *a)
-{
-	return slice_mem(a->octets, a->len == 16 ? 8 : a->len);
-}
-
-static bool admit(struct smtp_front *f, const struct net_addr *peer)
-{
-	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(peer));
-
-	if (f->s->smtpd_client_connection_limit > 0 && n >= f->s->smtpd_client_connection_limit)
-		return false;
-	(void)hmap_put(f->addrs, addr_key(peer), (void *)(n + 1));
-	return true;
-}
-
 void smtp_front_dismiss(struct smtp_conn *sc)
 {
-	struct smtp_front *f = sc->f;
-	uintptr_t n = (uintptr_t)hmap_get(f->addrs, addr_key(&sc->peer));
-
-	f->n_conns--;
-	if (!sc->counted)
-		return;
-	if (n > 1)
-		(void)hmap_put(f->addrs, addr_key(&sc->peer), (void *)(n - 1));
-	else
-		(void)hmap_del(f->addrs, addr_key(&sc->peer));
+	sc->f->n_conns--;
+	if (sc->counted)
+		crowd_leave(sc->f->crowd, &sc->peer);
 }
 
 /* One line and good-bye; the socket takes that much or the client goes without. */
@@ -80,7 +56,7 @@ static void take_in(struct smtp_front *f, int fd, const struct net_addr *peer, c
 	} else if (f->n_conns >= f->s->smtpd_connection_limit) {
 		log_warn("%s: refused connect from unknown[%s]: %u connections are open already (smtpd_connection_limit)", listener->name, net_addr_text(peer, text), f->n_conns);
 		turn_away(f, fd, listener, CODE_TOO_MANY_CONNECTIONS, "Too many connections, please come again");
-	} else if (!inside && peer->len != 0 && !admit(f, peer)) {
+	} else if (!inside && peer->len != 0 && !crowd_admit(f->crowd, peer, f->s->smtpd_client_connection_limit)) {
 		log_warn("Connection concurrency limit exceeded: %u from unknown[%s] for service %s", f->s->smtpd_client_connection_limit, net_addr_text(peer, text),
 		    listener->name);
 		turn_away(f, fd, listener, CODE_TOO_MANY_YOURS, "Error: too many connections from your address");
@@ -362,7 +338,7 @@ void smtpd_front_run(struct proc *p)
 
 	list_init(&f.conns);
 	buf_init(&f.warned, BUF_UNBOUNDED);
-	f.addrs = hmap_new();
+	f.crowd = crowd_new(proc_shared(p), proc_generation(p), proc_index(p));
 	read_certificate(&f);
 	read_policy(&f);
 	log_lint(&f);
@@ -387,7 +363,7 @@ void smtpd_front_run(struct proc *p)
 	policy_free(&f.policy);
 	proxy_set_free(&f.proxies);
 	tls_ctx_unref(&f.tls);
-	hmap_free(&f.addrs);
+	crowd_free(&f.crowd);
 	buf_done(&f.warned);
 	free(f.doors);
 }

@@ -12,6 +12,7 @@
 #include "io/conn.h"
 #include "io/proxy.h"
 #include "queue/entry.h"
+#include "serve/crowd.h"
 #include "serve/super.h"
 #include "server/names.h"
 #include "server/policy.h"
@@ -48,7 +49,7 @@ struct smtp_front {
 	struct smtp_door { struct loop_fd watch; struct smtp_front *f; const struct smtp_listener *listener; } *doors;
 	size_t n_doors;
 	struct list_node conns;
-	struct hmap *addrs;                                           /* address (IPv6: /64) -> how many connections */
+	struct crowd *crowd;                                          /* how many connections an address has, over all fronts */
 	unsigned n_conns;
 	struct buf warned;                                            /* about maps, as logged last */
 	char closed[320];                                             /* why everybody is refused; "" */
