@@ -431,6 +431,11 @@ int box_open(struct box **b_out, const char *dir, bool create, const struct box_
 	return 0;
 }
 
+bool box_is_there(struct box *b)
+{
+	return store_shelf_look(b->top);
+}
+
 void box_close(struct box **bp)
 {
 	struct box *b = *bp;

@@ -80,6 +80,18 @@ bool local_kv_has(struct shelf *h, const char *name);
 int local_lease_take(struct shelf *h, struct err *e);
 void local_lease_drop(struct shelf *h);
 
+/* ---- local_tally.c ---- */
+int local_tally_open(struct shelf *h, const char *name, struct tally **out, struct err *e);
+void local_tally_close(struct tally *t);
+bool local_tally_look(struct tally *t);
+bool local_tally_lock(struct tally *t, enum tally_lock which, bool on);
+int local_tally_get(struct tally *t, uint64_t key, struct tally_row *out);
+int local_tally_put(struct tally *t, const struct tally_row *row);
+void local_tally_delete(struct tally *t, uint64_t key);
+size_t local_tally_rows(struct tally *t, struct arena *a, struct tally_row **out);
+uint64_t local_tally_note(struct tally *t, unsigned which);
+void local_tally_set_note(struct tally *t, unsigned which, uint64_t value);
+
 /* ---- local_tree.c ---- */
 int local_shelf_make(struct shelf *top, const char *name, struct err *e);
 bool local_shelf_has(struct shelf *top, const char *name);

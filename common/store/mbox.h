@@ -32,6 +32,7 @@ struct box_options {
 /* dir is mail/DOMAIN/LOCALPART; made when missing, if create. */
 int box_open(struct box **b_out, const char *dir, bool create, const struct box_options *opt, struct err *e) WARN_UNUSED;
 void box_close(struct box **b);
+bool box_is_there(struct box *b);                                     /* false: removed, or another one is in its place: open it again */
 
 enum folder_attr {
 	FOLDER_NOSELECT = 1, FOLDER_HAS_CHILDREN = 2, FOLDER_SUBSCRIBED = 4,

@@ -1,330 +1,172 @@
 /*
  * store/quota.c - what a user's mail adds up to, exactly, without looking at more than one folder; the limits, and since when the user is over them.
  *
- * posthouse.quota is mapped by every process that has the box open: a header and one entry a folder, keyed by the folder's inode (UIDVALIDITY of
- * folders that came from another server may be the same), with that folder's totals and the position in its log at which they were true. Totals, not differences, are written, and only under the folder's lock. An entry says that it is
- * busy from before the log grows until it is right again: whoever meets one that stays busy, or opens a folder whose log is longer than its entry knows, counts
- * that folder again, so a kill -9 anywhere leaves nothing wrong. After a restart of the machine, or where an entry does not check, all are counted again.
- * Where there is a limit, the lock of this file is held from the check until the change is in the log, so that two folders can't both take the last room.
+ * posthouse.quota is a tally that every process has open that has the box open: one row a folder, keyed by its shelf's number (UIDVALIDITY of
+ * folders that came from another server may be the same), with that folder's totals and the position in its log at which they were true. Totals, not differences, are written, and only under the folder's lock. A row says that it is
+ * busy from before the log grows until it is right again: whoever meets one that stays busy, or opens a folder whose log is longer than its row knows, counts
+ * that folder again, so a kill -9 anywhere leaves nothing wrong. After a restart of the machine, or where a row does not check, all are counted again.
+ * Where there is a limit, the tally's lock is held from the check until the change is in the log, so that two folders can't both take the last room.
  *
- * Locks, in this order: byte 1 of this file (a count of all folders), a folder, byte 0 (entries are made and dropped; room is taken).
+ * Locks, in this order: TALLY_COUNTING (a count of all folders), a folder, TALLY_ROOM (rows are made and dropped; room is taken).
  */
 #include "store/folder.h"
-#include "store/local.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/hash.h"
-#include "base/limits.h"
 #include "base/mem.h"
 
 #define QUOTA_NAME "posthouse.quota"
-#define ENTRIES_MAX ((size_t)LIMIT_FOLDERS * 2)                       /* it grows no more from here on */
 #define MAGIC 0x335f51485fu
 
-enum { SLOTS_FIRST = 63, LOCK_ENTRIES = 0, LOCK_COUNTING = 1, BUSY_LOOKS = 40, BUSY_LOOK_US = 50 };
+enum { BUSY_LOOKS = 40, BUSY_LOOK_US = 50 };
+enum { OCTETS, MESSAGES, LOG_ID, LOG_END };                           /* of a row */
 
-struct entry {
-	_Atomic uint64_t key;                                         /* 0: free */
-	uint32_t crc, zero;
-	uint64_t octets, messages, log_id, log_end;
-	_Atomic uint64_t busy;                                        /* the log is being written */
-	uint64_t zero1;
-};
+/* COUNTED is MAGIC where all folders have been counted since the machine started at BOOT, in the place of that
+   number HOME (another one is a copy, whose folders have other keys). FULL_SINCE: when something was refused, and nothing was removed
+   since; 0: has room. */
+enum { COUNTED, BOOT, NONE, LIMITS_KNOWN, LIMIT_OCTETS, LIMIT_MESSAGES, FULL_SINCE, HOME };
 
-struct head {
-	uint64_t magic;                                               /* 0: not all folders are counted */
-	int64_t boot;
-	_Atomic uint64_t slots;                                       /* entries behind it */
-	_Atomic uint64_t limits_known, limit_octets, limit_messages;
-	_Atomic int64_t full_since;                                   /* when something was refused, and nothing was removed since; 0: has room */
-	uint64_t home;                                                /* the box's inode: another one is a copy, whose folders have other keys */
-};
-
-_Static_assert(sizeof(struct entry) == 64 && sizeof(struct head) == 64, "the disk format");
-
-struct quota {
-	int fd;
-	struct head *h;
-	struct entry *v;
-	size_t n, map_len;
-	bool locked;
-};
-
-static uint32_t entry_crc(const struct entry *x, uint64_t key)
-{
-	return hash_crc32c(hash_crc32c(0, &key, sizeof key), &x->octets, 4 * sizeof(uint64_t)) | 1;
-}
-
-/* ---- the mapping ---- */
-
-static off_t size_for(size_t n)
-{
-	return (off_t)(sizeof(struct head) + n * sizeof(struct entry));
-}
-
-static bool may_be_ours(const struct stat *st)
-{
-	return S_ISREG(st->st_mode) && st->st_size <= size_for(2 * ENTRIES_MAX + 1);
-}
-
-/* Says why quota_open() gave NULL. */
-static int no_quota(struct box *b, struct err *e)
-{
-	int why = errno;
-	struct stat st;
-
-	if (fstatat(local_bay(local_shelf_of(b->top), BAY_OWN), QUOTA_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 && !may_be_ours(&st))
-		return err_set(e, ERR_TEMP, 0, QUOTA_NAME " is %s: remove it, all is counted anew", S_ISREG(st.st_mode) ? "too large to be ours" : "not a plain file");
-	return err_set(e, err_kind_of(why), why, QUOTA_NAME);
-}
-
-static int map(struct quota *q, const struct stat *st)
-{
-	off_t size = st->st_size;
-	void *p;
-
-	if (!may_be_ours(st))
-		return -1;
-	if (size < size_for(SLOTS_FIRST)) {
-		size = size_for(SLOTS_FIRST);
-		if (ftruncate(q->fd, size) != 0)
-			return -1;
-	}
-	p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, q->fd, 0);
-	if (p == MAP_FAILED)
-		return -1;
-	if (q->h != NULL)
-		munmap(q->h, q->map_len);
-	q->h = p;
-	q->map_len = (size_t)size;
-	q->v = (struct entry *)(q->h + 1);
-	q->n = (q->map_len - sizeof(struct head)) / sizeof(struct entry);
-	return 0;
-}
+struct quota { struct tally *t; bool locked; };
 
 void quota_close(struct box *b)
 {
-	struct quota *q = b->quota;
-
-	if (q == NULL)
+	if (b->quota == NULL)
 		return;
-	if (q->h != NULL)
-		munmap(q->h, q->map_len);
-	file_close(&q->fd);
-	free(q);
+	store_tally_close(&b->quota->t);
+	free(b->quota);
 	b->quota = NULL;
 }
 
-static void put_limits(struct box *b, struct quota *q)
+static void put_limits(struct box *b, struct tally *t)
 {
-	if (!b->knows_limits || (q->h->limits_known != 0 && q->h->limit_octets == b->quota_storage && q->h->limit_messages == b->quota_messages))
+	if (!b->knows_limits || (store_tally_note(t, LIMITS_KNOWN) != 0 && store_tally_note(t, LIMIT_OCTETS) == b->quota_storage &&
+	    store_tally_note(t, LIMIT_MESSAGES) == b->quota_messages))
 		return;
-	q->h->limit_octets = b->quota_storage;
-	q->h->limit_messages = b->quota_messages;
-	q->h->limits_known = 1;
-	q->h->full_since = 0;
+	store_tally_set_note(t, LIMIT_OCTETS, b->quota_storage);
+	store_tally_set_note(t, LIMIT_MESSAGES, b->quota_messages);
+	store_tally_set_note(t, LIMITS_KNOWN, 1);
+	store_tally_set_note(t, FULL_SINCE, 0);
 }
 
-/* As it is on disk now: others may have made it longer; somebody may have removed it. NULL: can't be had. */
-static struct quota *quota_open(struct box *b)
+/* As we have it. NULL: can't be had. */
+static struct quota *quota_known(struct box *b, struct err *e)
 {
-	struct quota *q = b->quota;
-	struct stat st;
+	struct tally *t;
 
-	if (q != NULL && fstat(q->fd, &st) == 0 && (st.st_nlink > 0 || q->locked) && ((size_t)st.st_size == q->map_len || map(q, &st) == 0))
-		return q;
-	quota_close(b);
-	q = b->quota = mem_new(sizeof *q);
-	q->fd = openat(local_bay(local_shelf_of(b->top), BAY_OWN), QUOTA_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (q->fd >= 0 && fstat(q->fd, &st) == 0 && map(q, &st) == 0) {
-		put_limits(b, q);
-		return q;
-	}
-	quota_close(b);
-	return NULL;
+	if (b->quota != NULL)
+		return b->quota;
+	if (store_tally_open(b->top, QUOTA_NAME, &t, e) != 0)
+		return NULL;
+	b->quota = mem_new(sizeof *b->quota);
+	b->quota->t = t;
+	put_limits(b, t);
+	return b->quota;
 }
 
-static uint64_t inode_of(struct shelf *h)
+/* As it is now: others may have made it longer; somebody may have removed it. */
+static struct quota *quota_open(struct box *b, struct err *e)
 {
-	struct stat st;
-
-	return fstat(local_bay(local_shelf_of(h), BAY_OWN), &st) != 0 ? 0 : (uint64_t)st.st_ino;
+	if (b->quota != NULL && !store_tally_look(b->quota->t))
+		quota_close(b);
+	return quota_known(b, e);
 }
 
 static bool is_current(struct box *b, const struct quota *q)
 {
-	return q->h->magic == MAGIC && box_is_same_boot(b, q->h->boot) && q->h->home == inode_of(b->top);
+	return store_tally_note(q->t, COUNTED) == MAGIC && box_is_same_boot(b, (int64_t)store_tally_note(q->t, BOOT)) &&
+	       store_tally_note(q->t, HOME) == store_shelf_number(b->top);
 }
 
 uint64_t quota_key(struct mbox *m)
 {
 	if (m->quota_key == 0)
-		m->quota_key = inode_of(m->shelf);
+		m->quota_key = store_shelf_number(m->shelf);
 	return m->quota_key;
-}
-
-/* False: interrupted for good, or no such thing on this file system. */
-static bool lock_byte(struct quota *q, short type, off_t byte)
-{
-	struct flock fl = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
-	int rc;
-
-	while ((rc = fcntl(q->fd, type == F_WRLCK ? F_OFD_SETLKW : F_OFD_SETLK, &fl)) != 0 && errno == EINTR)
-		continue;
-	return rc == 0;
-}
-
-static void lock_entries(struct quota *q)
-{
-	q->locked = lock_byte(q, F_WRLCK, LOCK_ENTRIES);
-}
-
-static void unlock_entries(struct quota *q)
-{
-	q->locked = false;
-	(void)lock_byte(q, F_UNLCK, LOCK_ENTRIES);
-}
-
-static struct entry *entry_find(struct quota *q, uint64_t key)
-{
-	for (size_t i = 0; i < q->n; i++)
-		if (q->v[i].key == key)
-			return &q->v[i];
-	return NULL;
-}
-
-static struct entry *entry_add(struct box *b, uint64_t key)
-{
-	struct quota *q = b->quota;
-	struct entry *x = entry_find(q, key);
-
-	if (x != NULL)
-		return x;
-	x = entry_find(q, 0);
-	if (x == NULL) {
-		size_t had = q->n;
-
-		if (had >= ENTRIES_MAX || ftruncate(q->fd, size_for(had * 2 + 1)) != 0 || (q = quota_open(b)) == NULL || q->n <= had)
-			return NULL;
-		x = &q->v[had];
-	}
-	memset((char *)x + sizeof x->key, 0, sizeof *x - sizeof x->key);
-	x->crc = entry_crc(x, key);
-	x->busy = 1;
-	x->key = key;
-	return x;
-}
-
-/* Made only under the lock, so that a folder never has two. */
-static struct entry *entry_of(struct box *b, uint64_t key)
-{
-	struct quota *q = quota_open(b);
-	struct entry *x = q == NULL ? NULL : entry_find(q, key);
-	bool locked;
-
-	if (q == NULL || x != NULL)
-		return x;
-	locked = q->locked;
-	if (!locked)
-		lock_entries(q);
-	x = entry_add(b, key);
-	if (!locked && b->quota != NULL)
-		unlock_entries(b->quota);
-	return x;
 }
 
 /* ---- a folder's totals: its lock is held ---- */
 
 void quota_touch(struct mbox *m)
 {
-	struct entry *x = entry_of(m->box, quota_key(m));
+	struct tally_row row = { .key = quota_key(m), .busy = true };
+	struct err ignored;
+	struct quota *q = quota_open(m->box, &ignored);
 
-	if (x != NULL)
-		x->busy = 1;
+	if (q != NULL && store_tally_put(q->t, &row) != 0) {}         /* no room: no sum will be right, nor say so; but no folder is the 2048th */
 }
 
 void quota_set(struct mbox *m)
 {
-	struct entry *x = entry_of(m->box, quota_key(m));
-	uint64_t messages = mbox_count(m);
+	struct tally_row row = { .key = quota_key(m), .v = { [OCTETS] = m->octets, [MESSAGES] = mbox_count(m), [LOG_ID] = m->log.id, [LOG_END] = m->log.end } }, had;
+	struct err ignored;
+	struct quota *q = quota_known(m->box, &ignored);
 
-	if (x == NULL)
+	if (q == NULL)
 		return;
-	if (x->log_id == 0 && messages > 0)                           /* put back by hand, perhaps in the place of one that we count still */
-		m->box->quota->h->magic = 0;
-	if (m->octets < x->octets || messages < x->messages)
-		m->box->quota->h->full_since = 0;
-	x->octets = m->octets;
-	x->messages = messages;
-	x->log_id = m->log.id;
-	x->log_end = m->log.end;
-	x->crc = entry_crc(x, quota_key(m));
-	x->busy = 0;
+	if (store_tally_get(q->t, row.key, &had) != 0)
+		had = (struct tally_row){ 0 };
+	if (had.v[LOG_ID] == 0 && row.v[MESSAGES] > 0)                /* put back by hand, perhaps in the place of one that we count still */
+		store_tally_set_note(q->t, COUNTED, 0);
+	if (row.v[OCTETS] < had.v[OCTETS] || row.v[MESSAGES] < had.v[MESSAGES])
+		store_tally_set_note(q->t, FULL_SINCE, 0);
+	if (store_tally_put(q->t, &row) != 0) {}
 }
 
 /* Not locked. Right as it is, but for what a killed process left. */
 bool quota_is_behind(struct mbox *m)
 {
-	struct quota *q = quota_open(m->box);
-	const struct entry *x = q == NULL ? NULL : entry_find(q, quota_key(m));
+	struct err ignored;
+	struct quota *q = quota_open(m->box, &ignored);
+	struct tally_row x;
 
 	if (q == NULL)
 		return false;
-	return x == NULL || x->busy != 0 || x->log_id != m->log.id || x->log_end < m->log.end || x->crc != entry_crc(x, quota_key(m));
+	return store_tally_get(q->t, quota_key(m), &x) != 0 || x.busy || !x.sound || x.v[LOG_ID] != m->log.id || x.v[LOG_END] < m->log.end;
 }
 
 void quota_drop(struct box *b, uint64_t key)
 {
-	struct quota *q = quota_open(b);
-	struct entry *x;
+	struct err ignored;
+	struct quota *q = quota_open(b, &ignored);
 
 	if (q == NULL || key == 0)
 		return;
-	lock_entries(q);
-	x = entry_find(q, key);
-	if (x != NULL)
-		x->key = 0;
-	unlock_entries(q);
-	q->h->full_since = 0;
+	store_tally_delete(q->t, key);
+	store_tally_set_note(q->t, FULL_SINCE, 0);
 }
 
 enum sum { SUM_FINE, SUM_UNSURE, SUM_DAMAGED };
 
-/* Unsure: one entry stays busy; damaged: one does not check. Each is looked at for a while, it may be in the middle of a change. */
-static enum sum sum(struct quota *q, uint64_t *octets_out, uint64_t *messages_out)
+/* Looked at for a while: it may be in the middle of a change. False: it has gone. */
+static bool comes_to_rest(const struct quota *q, struct tally_row *row)
 {
+	for (int look = 0; look < BUSY_LOOKS && (row->busy || !row->sound); look++) {
+		(void)usleep(BUSY_LOOK_US);
+		if (store_tally_get(q->t, row->key, row) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Unsure: one row stays busy; damaged: one does not check. */
+static enum sum sum(const struct quota *q, uint64_t *octets_out, uint64_t *messages_out)
+{
+	struct arena *a = arena_new(0);
 	uint64_t octets = 0, messages = 0;
 	enum sum result = SUM_FINE;
+	struct tally_row *v;
+	size_t n = store_tally_rows(q->t, a, &v);
 
-	for (size_t i = 0; i < q->n; i++) {
-		struct entry *x = &q->v[i], copy;
-		uint64_t key = x->key;
-		bool busy = false, sound = true;
-
-		for (int look = 0; key != 0 && look < BUSY_LOOKS; look++) {
-			memcpy(&copy, x, sizeof copy);
-			busy = x->busy != 0;
-			sound = copy.crc == entry_crc(&copy, key);
-			if ((!busy && sound) || (key = x->key) == 0)
-				break;
-			usleep(BUSY_LOOK_US);
-		}
-		if (key == 0)
+	for (size_t i = 0; i < n; i++) {
+		if (!comes_to_rest(q, &v[i]))
 			continue;
-		result = !sound ? SUM_DAMAGED : busy && result == SUM_FINE ? SUM_UNSURE : result;
-		octets += copy.octets;
-		messages += copy.messages;
+		result = !v[i].sound ? SUM_DAMAGED : v[i].busy && result == SUM_FINE ? SUM_UNSURE : result;
+		octets += v[i].v[OCTETS];
+		messages += v[i].v[MESSAGES];
 	}
+	arena_free(&a);
 	*octets_out = octets;
 	*messages_out = messages;
 	return result;
@@ -345,10 +187,11 @@ static bool has(const uint64_t *v, size_t n, uint64_t x)
 /* Locked, so that nobody is in the middle of a change. */
 static bool is_wrong(struct mbox *m)
 {
-	struct quota *q = quota_open(m->box);
-	const struct entry *x = q == NULL ? NULL : entry_find(q, quota_key(m));
+	struct err ignored;
+	struct quota *q = quota_open(m->box, &ignored);
+	struct tally_row x;
 
-	return x != NULL && (x->octets != m->octets || x->messages != mbox_count(m));
+	return q != NULL && store_tally_get(q->t, quota_key(m), &x) == 0 && (x.v[OCTETS] != m->octets || x.v[MESSAGES] != mbox_count(m));
 }
 
 static int count_folder(struct box *b, struct slice name, struct counting *c, struct err *e)
@@ -383,43 +226,55 @@ static int count_all(struct box *b, struct arena *a, struct counting *c, struct 
 	return 0;
 }
 
-/* Everything anew where nothing can be trusted; else the folders one by one in place, then what belongs to no folder goes. */
-static void forget(struct quota *q, struct counting *c, bool all)
+/* What belongs to no folder goes. */
+static void forget(struct quota *q, struct arena *a, struct counting *c)
 {
-	lock_entries(q);
-	for (size_t i = 0; i < q->n; i++)
-		if (all || (has(c->before, c->n_before, q->v[i].key) && !has(c->seen, c->n_seen, q->v[i].key))) {
-			c->wrong += !all && q->v[i].messages > 0;
-			q->v[i].key = 0;
+	struct tally_row *v;
+	size_t n = store_tally_rows(q->t, a, &v);
+
+	for (size_t i = 0; i < n; i++)
+		if (has(c->before, c->n_before, v[i].key) && !has(c->seen, c->n_seen, v[i].key)) {
+			c->wrong += v[i].v[MESSAGES] > 0;
+			store_tally_delete(q->t, v[i].key);
 		}
-	unlock_entries(q);
+}
+
+/* Everything anew where nothing can be trusted; else the folders one by one in place. */
+static void prepare_count(struct quota *q, bool damaged, struct arena *a, struct counting *c)
+{
+	struct tally_row *v;
+	size_t n;
+
+	if (damaged)
+		store_tally_set_note(q->t, COUNTED, 0);
+	n = store_tally_rows(q->t, a, &v);
+	c->before = arena_array(a, n + 1, sizeof *c->before);
+	for (size_t i = 0; i < n; i++)
+		if (damaged)
+			store_tally_delete(q->t, v[i].key);
+		else
+			c->before[c->n_before++] = v[i].key;
 }
 
 static int recount_locked(struct box *b, struct quota *q, bool damaged, unsigned *wrong_out, struct err *e)
 {
 	struct arena *a = arena_new(0);
-	struct counting c = { .before = arena_array(a, q->n, sizeof *c.before) };
+	struct counting c = { 0 };
 	int rc;
 
-	if (damaged) {
-		q->h->magic = 0;
-		forget(q, &c, true);
-	}
-	for (size_t i = 0; i < q->n; i++)
-		if (q->v[i].key != 0)
-			c.before[c.n_before++] = q->v[i].key;
+	prepare_count(q, damaged, a, &c);
 	rc = count_all(b, a, &c, e);
-	q = rc == 0 ? quota_open(b) : NULL;
-	if (q != NULL) {
-		forget(q, &c, false);
-		q->h->boot = b->boot;
-		q->h->home = inode_of(b->top);
-		q->h->magic = MAGIC;
+	if (rc == 0 && (q = quota_open(b, e)) == NULL)
+		rc = -1;
+	if (rc == 0) {
+		forget(q, a, &c);
+		store_tally_set_note(q->t, BOOT, (uint64_t)b->boot);
+		store_tally_set_note(q->t, HOME, store_shelf_number(b->top));
+		store_tally_set_note(q->t, COUNTED, MAGIC);
+		*wrong_out = c.wrong + damaged;
 	}
 	arena_free(&a);
-	if (q != NULL)
-		*wrong_out = c.wrong + damaged;
-	return q != NULL ? 0 : rc != 0 ? -1 : no_quota(b, e);
+	return rc;
 }
 
 /* Right already: another process has counted while we waited for our turn. */
@@ -431,34 +286,35 @@ static bool is_right(struct box *b, struct quota *q, enum sum *how)
 	return *how == SUM_FINE;
 }
 
+/* The lock is a handle's own: it stays whatever becomes of the box's. */
 static int recount(struct box *b, bool always, unsigned *wrong_out, struct err *e)
 {
-	struct quota *q = quota_open(b);
+	struct tally *turn;
+	struct quota *q;
 	enum sum how;
-	int rc, fd;
+	int rc;
 
-	if (q == NULL)
-		return no_quota(b, e);
-	fd = fcntl(q->fd, F_DUPFD_CLOEXEC, 0);                        /* the lock stays whatever becomes of q; it is of the open file, not of the descriptor */
-	if (fd < 0 || !lock_byte(q, F_WRLCK, LOCK_COUNTING)) {
-		file_close(&fd);
-		return err_set(e, ERR_TEMP, errno, "locking " QUOTA_NAME);
-	}
-	rc = is_right(b, q, &how) && !always ? 0 : recount_locked(b, q, how == SUM_DAMAGED, wrong_out, e);
-	(void)lock_byte(&(struct quota){ .fd = fd }, F_UNLCK, LOCK_COUNTING);
-	file_close(&fd);
+	if (store_tally_open(b->top, QUOTA_NAME, &turn, e) != 0)
+		return -1;
+	if (!store_tally_lock(turn, TALLY_COUNTING, true))
+		rc = err_set(e, ERR_TEMP, 0, QUOTA_NAME " can't be locked");
+	else if ((q = quota_open(b, e)) == NULL)
+		rc = -1;
+	else
+		rc = is_right(b, q, &how) && !always ? 0 : recount_locked(b, q, how == SUM_DAMAGED, wrong_out, e);
+	store_tally_close(&turn);
 	return rc;
 }
 
 /* Before any folder is locked: counting opens all of them. */
 int quota_prepare(struct box *b, struct err *e)
 {
-	struct quota *q = quota_open(b);
+	struct quota *q = quota_open(b, e);
 	unsigned wrong;
 	enum sum how;
 
 	if (q == NULL)
-		return no_quota(b, e);
+		return -1;
 	return is_right(b, q, &how) ? 0 : recount(b, false, &wrong, e);
 }
 
@@ -478,22 +334,25 @@ int box_recount(struct box *b, unsigned *wrong_out, struct err *e)
 
 void box_set_limits(struct box *b, uint64_t octets, uint64_t messages)
 {
+	struct err ignored;
 	struct quota *q;
 
 	b->knows_limits = true;
 	b->quota_storage = octets;
 	b->quota_messages = messages;
-	q = quota_open(b);
+	q = quota_open(b, &ignored);
 	if (q != NULL)
-		put_limits(b, q);
+		put_limits(b, q->t);
 }
 
 void box_limits(struct box *b, uint64_t *octets_out, uint64_t *messages_out)
 {
-	const struct quota *q = quota_open(b);
+	struct err ignored;
+	const struct quota *q = quota_known(b, &ignored);
+	bool known = q != NULL && store_tally_note(q->t, LIMITS_KNOWN) != 0;
 
-	*octets_out = q != NULL && q->h->limits_known != 0 ? q->h->limit_octets : b->quota_storage;
-	*messages_out = q != NULL && q->h->limits_known != 0 ? q->h->limit_messages : b->quota_messages;
+	*octets_out = known ? store_tally_note(q->t, LIMIT_OCTETS) : b->quota_storage;
+	*messages_out = known ? store_tally_note(q->t, LIMIT_MESSAGES) : b->quota_messages;
 }
 
 static bool fits(uint64_t have, uint64_t more, uint64_t limit)
@@ -517,8 +376,8 @@ static int find_room(struct box *b, uint64_t octets, uint64_t messages, struct e
 		(void)err_set(e, ERR_LIMIT, 0, "over quota: %llu of %llu messages are there", (unsigned long long)have_messages, (unsigned long long)limit_messages);
 	else
 		return 0;
-	if (b->quota->h->full_since == 0)
-		b->quota->h->full_since = clock_wall_s();
+	if (store_tally_note(b->quota->t, FULL_SINCE) == 0)
+		store_tally_set_note(b->quota->t, FULL_SINCE, (uint64_t)clock_wall_s());
 	return -1;
 }
 
@@ -533,8 +392,13 @@ int box_room(struct box *b, uint64_t octets, struct box_room *out, struct err *e
 	*out = (struct box_room){ .fits = find_room(b, octets, 1, &why) == 0, .never = limit_octets != 0 && octets > limit_octets };
 	if (!out->fits && why.kind != ERR_LIMIT)
 		return err_set(e, why.kind, why.sys, "%s", why.text);
-	out->full_since = out->fits ? 0 : b->quota->h->full_since;
+	out->full_since = out->fits ? 0 : (int64_t)store_tally_note(b->quota->t, FULL_SINCE);
 	return 0;
+}
+
+static void lock_room(struct quota *q, bool on)
+{
+	q->locked = store_tally_lock(q->t, TALLY_ROOM, on) && on;
 }
 
 int quota_check(struct mbox *m, uint64_t octets, uint64_t messages, struct err *e)
@@ -546,12 +410,12 @@ int quota_check(struct mbox *m, uint64_t octets, uint64_t messages, struct err *
 	if (limit_octets == 0 && limit_messages == 0)
 		return 0;
 	if (m->log.locked && b->quota != NULL && !b->quota->locked)
-		lock_entries(b->quota);
+		lock_room(b->quota, true);
 	return find_room(b, octets, messages, e);
 }
 
 void quota_release(struct box *b)
 {
 	if (b->quota != NULL && b->quota->locked)
-		unlock_entries(b->quota);
+		lock_room(b->quota, false);
 }

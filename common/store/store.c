@@ -22,6 +22,16 @@ void store_shelf_close(struct shelf **h)
 	*h = NULL;
 }
 
+bool store_shelf_look(struct shelf *top)
+{
+	return top->ops->shelf_look(top);
+}
+
+uint64_t store_shelf_number(struct shelf *h)
+{
+	return h->ops->shelf_number(h);
+}
+
 int store_shelf_make(struct shelf *top, const char *name, struct err *e)
 {
 	return top->ops->shelf_make(top, name, e);
@@ -226,6 +236,58 @@ int store_kv_put(struct shelf *h, const char *name, struct slice text, bool flus
 bool store_kv_has(struct shelf *h, const char *name)
 {
 	return h->ops->kv_has(h, name);
+}
+
+int store_tally_open(struct shelf *h, const char *name, struct tally **out, struct err *e)
+{
+	return h->ops->tally_open(h, name, out, e);
+}
+
+void store_tally_close(struct tally **t)
+{
+	if (*t != NULL)
+		(*t)->ops->tally_close(*t);
+	*t = NULL;
+}
+
+bool store_tally_look(struct tally *t)
+{
+	return t->ops->tally_look(t);
+}
+
+bool store_tally_lock(struct tally *t, enum tally_lock which, bool on)
+{
+	return t->ops->tally_lock(t, which, on);
+}
+
+int store_tally_get(struct tally *t, uint64_t key, struct tally_row *out)
+{
+	return t->ops->tally_get(t, key, out);
+}
+
+int store_tally_put(struct tally *t, const struct tally_row *row)
+{
+	return t->ops->tally_put(t, row);
+}
+
+void store_tally_delete(struct tally *t, uint64_t key)
+{
+	t->ops->tally_delete(t, key);
+}
+
+size_t store_tally_rows(struct tally *t, struct arena *a, struct tally_row **out)
+{
+	return t->ops->tally_rows(t, a, out);
+}
+
+uint64_t store_tally_note(struct tally *t, unsigned which)
+{
+	return t->ops->tally_note(t, which);
+}
+
+void store_tally_set_note(struct tally *t, unsigned which, uint64_t value)
+{
+	t->ops->tally_set_note(t, which, value);
 }
 
 int store_lease_take(struct shelf *top, struct err *e)

@@ -3,7 +3,7 @@
  *
  *     blob     whole objects, which appear under their name at once or not at all. Their octets never change; the name may (flags ride in it as a hint)
  *     log      octets, appended only where the writer knew the end (compare-and-append), under a lock that dies with its holder
- *     kv       small texts under a name, replaced whole
+ *     kv       small texts under a name, replaced whole; and a tally: rows of numbers that all who have it open see change
  *     lease    who may change a shelf's tree; it ends with its holder
  *     notify   a wake-up for whoever listens
  *
@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/blob.h"
@@ -35,6 +36,7 @@ struct shelf {
 };
 struct draft { const struct store_ops *ops; };
 struct store_log { const struct store_ops *ops; };
+struct tally { const struct store_ops *ops; };
 
 /* A shelf's blobs lie in bays: messages that have a UID; messages that other programs left for us; what is beside the messages; half-made ones. A backend that
    no other program can write to has nothing in NEW and TMP. */
@@ -48,6 +50,10 @@ typedef int store_piece_fn(void *ctx, struct slice octets);            /* -1 sto
 typedef void store_odd_fn(void *ctx, const char *name, const char *what);
 typedef int store_name_fn(void *ctx, const char *name);               /* -1 stops; the verb then returns 0 */
 
+enum { TALLY_NUMBERS = 4, TALLY_NOTES = 8 };
+enum tally_lock { TALLY_ROOM /* rows are made and taken away under it */, TALLY_COUNTING, TALLY_LOCKS };
+struct tally_row { uint64_t key; bool busy, sound; uint64_t v[TALLY_NUMBERS]; };      /* sound: it is as somebody wrote it */
+
 enum flush { FLUSH_NAMES /* of messages */, FLUSH_TREE /* of shelves */, FLUSH_ALL };
 enum { LOG_MAKE = 1, LOG_GUARDED = 2 /* the lock of another log of the shelf is what its writers hold */ };
 
@@ -57,6 +63,8 @@ struct store_ops {
 	int (*shelf_open)(const struct store *s, const char *path, bool make, struct shelf **out, struct err *e);
 	int (*shelf_child)(struct shelf *top, const char *name, bool make, struct shelf **out, struct err *e);
 	void (*shelf_close)(struct shelf *h);
+	bool (*shelf_look)(struct shelf *top);
+	uint64_t (*shelf_number)(struct shelf *h);
 	int (*shelf_make)(struct shelf *top, const char *name, struct err *e);
 	bool (*shelf_has)(struct shelf *top, const char *name);
 	int (*shelf_list)(struct shelf *top, store_name_fn *fn, void *ctx, struct err *e);
@@ -102,6 +110,17 @@ struct store_ops {
 	bool (*kv_has)(struct shelf *h, const char *name);
 
 
+	int (*tally_open)(struct shelf *h, const char *name, struct tally **out, struct err *e);
+	void (*tally_close)(struct tally *t);
+	bool (*tally_look)(struct tally *t);
+	bool (*tally_lock)(struct tally *t, enum tally_lock which, bool on);
+	int (*tally_get)(struct tally *t, uint64_t key, struct tally_row *out);
+	int (*tally_put)(struct tally *t, const struct tally_row *row);
+	void (*tally_delete)(struct tally *t, uint64_t key);
+	size_t (*tally_rows)(struct tally *t, struct arena *a, struct tally_row **out);
+	uint64_t (*tally_note)(struct tally *t, unsigned which);
+	void (*tally_set_note)(struct tally *t, unsigned which, uint64_t value);
+
 	int (*lease_take)(struct shelf *h, struct err *e);
 	void (*lease_drop)(struct shelf *h);
 
@@ -119,6 +138,8 @@ const struct store *store_local(void);                                /* Maildir
 int store_shelf_open(const struct store *s, const char *path, bool make, struct shelf **out, struct err *e) WARN_UNUSED;
 int store_shelf_child(struct shelf *top, const char *name, bool make, struct shelf **out, struct err *e) WARN_UNUSED;
 void store_shelf_close(struct shelf **h);
+bool store_shelf_look(struct shelf *top);                              /* false: its path leads elsewhere by now, or nowhere */
+uint64_t store_shelf_number(struct shelf *h);                         /* its own as long as it is there; 0: not to be had */
 int store_shelf_make(struct shelf *top, const char *name, struct err *e) WARN_UNUSED;                  /* ERR_EXISTS */
 bool store_shelf_has(struct shelf *top, const char *name);
 int store_shelf_list(struct shelf *top, store_name_fn *fn, void *ctx, struct err *e) WARN_UNUSED;      /* all but "" */
@@ -178,6 +199,19 @@ int store_log_swap(struct shelf *h, const char *name, struct draft *d, struct st
 int store_kv_get(struct shelf *h, const char *name, struct buf *out, struct err *e) WARN_UNUSED;      /* ERR_NOTFOUND; ERR_TEMP: over out->max */
 int store_kv_put(struct shelf *h, const char *name, struct slice text, bool flushed, struct err *e) WARN_UNUSED;
 bool store_kv_has(struct shelf *h, const char *name);
+
+/* Rows by number, and eight notes of the owner's, which begin as 0. Nothing of it need survive a restart of the machine, so a note says when it was right. */
+int store_tally_open(struct shelf *h, const char *name, struct tally **out, struct err *e) WARN_UNUSED;
+void store_tally_close(struct tally **t);
+bool store_tally_look(struct tally *t);                               /* false: somebody has removed it: open it again */
+bool store_tally_lock(struct tally *t, enum tally_lock which, bool on);                               /* waits; goes with the holder; false: can't be had */
+int store_tally_get(struct tally *t, uint64_t key, struct tally_row *out) WARN_UNUSED;                /* -1: no such row */
+/* -1: no room. A busy row keeps its numbers and says that they are about to change, until it is put with those. */
+int store_tally_put(struct tally *t, const struct tally_row *row) WARN_UNUSED;
+void store_tally_delete(struct tally *t, uint64_t key);
+size_t store_tally_rows(struct tally *t, struct arena *a, struct tally_row **out);
+uint64_t store_tally_note(struct tally *t, unsigned which);
+void store_tally_set_note(struct tally *t, unsigned which, uint64_t value);
 
 /* ---- lease, notify ---- */
 

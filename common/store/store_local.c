@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -144,6 +145,21 @@ static int shelf_child(struct shelf *top, const char *name, bool make, struct sh
 	return rc;
 }
 
+static uint64_t shelf_number(struct shelf *h)
+{
+	struct stat st;
+
+	return fstat(local_shelf_of(h)->dir, &st) != 0 ? 0 : (uint64_t)st.st_ino;
+}
+
+static bool shelf_look(struct shelf *top)
+{
+	const struct local_shelf *t = local_shelf_of(top);
+	struct stat now, had;
+
+	return stat(t->path, &now) == 0 && fstat(t->dir, &had) == 0 && now.st_ino == had.st_ino && now.st_dev == had.st_dev;
+}
+
 static int shelf_flush(struct shelf *s, enum flush what, struct err *e)
 {
 	struct local_shelf *h = local_shelf_of(s);
@@ -168,7 +184,7 @@ static int flush_all(const struct store *s, const char *path, struct err *e)
 }
 
 static const struct store_ops local_ops = {
-	.name = "local", .shelf_open = shelf_open, .shelf_child = shelf_child, .shelf_close = shelf_close, .shelf_make = local_shelf_make,
+	.name = "local", .shelf_open = shelf_open, .shelf_child = shelf_child, .shelf_close = shelf_close, .shelf_look = shelf_look, .shelf_number = shelf_number, .shelf_make = local_shelf_make,
 	.shelf_has = local_shelf_has, .shelf_list = local_shelf_list, .shelf_rename = local_shelf_rename, .shelf_remove = local_shelf_remove,
 	.shelf_flush = shelf_flush, .flush_all = flush_all,
 	.draft_open = local_draft_open, .draft_write = local_draft_write, .draft_map = local_draft_map, .draft_date = local_draft_date,
@@ -179,6 +195,9 @@ static const struct store_ops local_ops = {
 	.log_open = local_log_open, .log_close = local_log_close, .log_lock = local_log_lock, .log_unlock = local_log_unlock, .log_look = local_log_look,
 	.log_read = local_log_read, .log_append = local_log_append, .log_cut = local_log_cut, .log_flush = local_log_flush, .log_swap = local_log_swap,
 	.kv_get = local_kv_get, .kv_put = local_kv_put, .kv_has = local_kv_has,
+	.tally_open = local_tally_open, .tally_close = local_tally_close, .tally_look = local_tally_look, .tally_lock = local_tally_lock,
+	.tally_get = local_tally_get, .tally_put = local_tally_put, .tally_delete = local_tally_delete, .tally_rows = local_tally_rows,
+	.tally_note = local_tally_note, .tally_set_note = local_tally_set_note,
 	.lease_take = local_lease_take, .lease_drop = local_lease_drop, .notify = local_notify, .listen = local_listen, .unlisten = local_unlisten,
 };
 

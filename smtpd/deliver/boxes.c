@@ -6,10 +6,8 @@
  */
 #include "deliver/boxes.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/hash.h"
 #include "base/limits.h"
@@ -22,10 +20,9 @@ enum { BOXES_OPEN = 200, LOOK_MS = 1000 };
 
 struct open_box {
 	struct list_node node;                                        /* least recently used first */
-	char *user, *dir;
+	char *user;
 	struct box *box;
 	struct mbox *inbox;
-	struct stat st;                                               /* of the directory that is open */
 	int64_t looked_ms;
 };
 
@@ -44,7 +41,6 @@ static void close_one(struct boxes *b, struct open_box *ob)
 	mbox_close(&ob->inbox);
 	box_close(&ob->box);
 	free(ob->user);
-	free(ob->dir);
 	free(ob);
 }
 
@@ -83,15 +79,12 @@ void boxes_limits(struct boxes *b, struct slice user, uint64_t *octets_out, uint
 
 static bool is_current(struct open_box *ob, int64_t now_ms)
 {
-	struct stat st;
-
 	if (now_ms - ob->looked_ms < LOOK_MS)
 		return true;
 	ob->looked_ms = now_ms;
-	return stat(ob->dir, &st) == 0 && st.st_ino == ob->st.st_ino && st.st_dev == ob->st.st_dev;
+	return box_is_there(ob->box);
 }
 
-/* Fills *ob; on failure there is only ob->dir to free. */
 static int open_one(struct boxes *b, struct slice user, bool make, struct open_box *ob, struct err *e)
 {
 	struct box_options opt = { .special_folders = b->settings->special_folders, .hostname = b->settings->myhostname };
@@ -99,17 +92,15 @@ static int open_one(struct boxes *b, struct slice user, bool make, struct open_b
 	int rc;
 
 	buf_init(&dir, BUF_UNBOUNDED);
-	rc = boxdir_of(b->settings, user, &dir);
-	ob->dir = mem_str(buf_str(&dir));
+	boxes_limits(b, user, &opt.quota_storage, &opt.quota_messages);
+	if (boxdir_of(b->settings, user, &dir) < 0)
+		rc = err_set(e, ERR_DENIED, 0, "\"%.*s\" is no name for a mailbox", SLICE_FMT(slice_head(user, LIMIT_USER_NAME)));
+	else
+		rc = box_open(&ob->box, buf_str(&dir), make, &opt, e);
 	buf_done(&dir);
 	if (rc < 0)
-		return err_set(e, ERR_DENIED, 0, "\"%.*s\" is no name for a mailbox", SLICE_FMT(slice_head(user, LIMIT_USER_NAME)));
-	boxes_limits(b, user, &opt.quota_storage, &opt.quota_messages);
-	if (box_open(&ob->box, ob->dir, make, &opt, e) < 0)
 		return -1;
-	if (stat(ob->dir, &ob->st) != 0)
-		(void)err_set(e, err_kind_of(errno), errno, "%s", ob->dir);
-	else if (!b->with_inbox || mbox_open(&ob->inbox, ob->box, SLICE("INBOX"), e) == 0)
+	if (!b->with_inbox || mbox_open(&ob->inbox, ob->box, SLICE("INBOX"), e) == 0)
 		return 0;
 	box_close(&ob->box);
 	return -1;
@@ -140,7 +131,6 @@ int boxes_get(struct boxes *b, struct slice user, bool make, int64_t now_ms, str
 		ob = mem_new(sizeof(*ob));
 		ob->looked_ms = now_ms;
 		if (open_one(b, user, make, ob, e) < 0) {
-			free(ob->dir);
 			free(ob);
 			return -1;
 		}
