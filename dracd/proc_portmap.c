@@ -1,13 +1,13 @@
 /*
- * dracd/proc_portmap.c - the process `portmap`: tells rpcbind where versions 1 and 2 are, looks each 20 seconds whether it still knows (it forgets
- * everything when it is restarted), and takes it back at the end. libtirpc blocks while it asks, so nobody waits for this process.
+ * dracd/proc_portmap.c - the process `portmap`: tells rpcbind where versions 1 and 2 are, looks each 20 seconds (more often at first) whether it still
+ * knows (it forgets everything when it is restarted), and takes it back at the end. libtirpc blocks while it asks, so nobody waits for this process.
  *
- * At the start it also asks rpcbind to pass on a call to dracd's NULL procedure (PMAPPROC_CALLIT). An rpcbind that does so makes every host of the
+ * Each time it also asks rpcbind to pass on a call to dracd's NULL procedure (PMAPPROC_CALLIT). An rpcbind that does so makes every host of the
  * network look like 127.0.0.1 to dracd (drac.md fact 7): that is told as an alert, and versions 1 and 2 are not registered with it.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <rpc/rpc.h>
 #include <rpc/pmap_prot.h>
 #include <stdio.h>
@@ -21,13 +21,16 @@
 #include "dracd/dracd.h"
 #include "serve/sandbox.h"
 
+#define LOOK_FIRST_MS 1000                                                /* doubles: after a reload the old process takes back what the new one told */
 #define LOOK_MS 20000
-#define CALLIT_MS 1500
+#define CALLIT_XID 0x64726163u
 
 struct portmap {
 	struct loop *loop;
 	struct proc *p;
 	struct loop_timer again;
+	struct loop_fd callit;                                        /* where an rpcbind that passes calls on would answer */
+	int64_t pause_ms;
 	bool is_known, told_absent;
 };
 
@@ -115,30 +118,37 @@ static bool rpcbind_is_there(void)
 	return ok;
 }
 
-/* PMAPPROC_CALLIT (RFC 1833 3.2) by UDP to 127.0.0.1. True: somebody answered for dracd. */
-static bool rpcbind_forwards(void)
+/* PMAPPROC_CALLIT (RFC 1833 3.2) of dracd's NULL procedure, by UDP to 127.0.0.1. Nobody waits: an answer comes to on_forwarded(), or none. */
+static void ask_to_forward(struct portmap *pm)
 {
-	static const uint32_t words[] = { 0x64726163, 0, 2, PMAPPROG, PMAPVERS, PMAPPROC_CALLIT, 0, 0, 0, 0, DRAC_PROGRAM, 1, 0, 0 };
+	static const uint32_t words[] = { CALLIT_XID, 0, 2, PMAPPROG, PMAPVERS, PMAPPROC_CALLIT, 0, 0, 0, 0, DRAC_PROGRAM, 1, 0, 0 };
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(PMAPPORT), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char reply[512];
-	uint32_t xid = 0;
-	struct slice result;
 	struct buf b;
-	bool yes = false;
 
 	buf_init(&b, 256);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		xdr_put_u32(&b, words[i]);
-	if (fd >= 0 && sendto(fd, b.p, b.len, 0, (const struct sockaddr *)(const void *)&sa, sizeof(sa)) == (ssize_t)b.len && poll(&pfd, 1, CALLIT_MS) == 1) {
-		ssize_t n = recv(fd, reply, sizeof(reply), 0);
-		yes = n > 0 && drac_reply_read(slice_mem(reply, (size_t)n), &xid, &result) == 0 && xid == words[0];
-	}
+	if (sendto(pm->callit.fd, b.p, b.len, 0, (const struct sockaddr *)(const void *)&sa, sizeof(sa)) < 0)
+		log_warn("drac: rpcbind can't be asked whether it passes calls on: %s", strerror(errno));
 	buf_done(&b);
-	if (fd >= 0)
-		close(fd);
-	return yes;
+}
+
+static void on_forwarded(void *ctx, unsigned events)
+{
+	struct portmap *pm = ctx;
+	char reply[512];
+	uint32_t xid = 0;
+	struct slice result;
+	ssize_t n = recv(pm->callit.fd, reply, sizeof(reply), MSG_DONTWAIT);
+
+	(void)events;
+	if (n <= 0 || drac_reply_read(slice_mem(reply, (size_t)n), &xid, &result) != 0 || xid != CALLIT_XID || !pm->is_known)
+		return;
+	unset_all();
+	pm->is_known = false;
+	loop_timer_stop(pm->loop, &pm->again);
+	log_error("drac: rpcbind passes calls on (option -r), so any host would look like 127.0.0.1 to dracd: not registered. "
+	    "Start rpcbind without -r, then reload dracd; or set drac_rpcbind = no");
 }
 
 static void tell_absent(struct portmap *pm)
@@ -153,13 +163,16 @@ static void look(void *ctx)
 {
 	struct portmap *pm = ctx;
 
-	loop_timer_start(pm->loop, &pm->again, LOOK_MS, look, pm);
+	pm->pause_ms = pm->pause_ms == 0 ? LOOK_FIRST_MS : pm->pause_ms * 2 < LOOK_MS ? pm->pause_ms * 2 : LOOK_MS;
+	loop_timer_start(pm->loop, &pm->again, pm->pause_ms, look, pm);
 	if (!rpcbind_is_there()) {
 		tell_absent(pm);
 		return;
 	}
-	if (pm->is_known && for_each_socket(pm, is_registered) > 0)
+	if (pm->is_known && for_each_socket(pm, is_registered) > 0) {
+		ask_to_forward(pm);                                       /* it may have been started anew meanwhile, with -w and -r */
 		return;
+	}
 	unset_all();                                                      /* of a process that was killed */
 	pm->is_known = for_each_socket(pm, register_one) > 0;
 	pm->told_absent = false;
@@ -167,12 +180,7 @@ static void look(void *ctx)
 		log_warn("drac: rpcbind takes no registration (does another user hold program %u?)", DRAC_PROGRAM);
 		return;
 	}
-	if (rpcbind_forwards()) {
-		log_error("drac: rpcbind passes calls on (option -r), so any host would look like 127.0.0.1 to dracd: not registered. Start rpcbind without -r, or set drac_rpcbind = no");
-		unset_all();
-		loop_timer_stop(pm->loop, &pm->again);
-		return;
-	}
+	ask_to_forward(pm);
 	log_info("drac: registered with rpcbind");
 }
 
@@ -191,10 +199,17 @@ void dracd_portmap_run(struct proc *p)
 
 	if (sandbox_enter(&sb, &e) != 0)
 		log_fatal("portmap can't confine itself: %s", e.text);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		log_fatal("portmap has no socket: %s", strerror(errno));
+	loop_fd_add(pm.loop, &pm.callit, fd, LOOP_READ, on_forwarded, &pm);
 	proc_start(p, &events, &pm);
 	proc_ready(p);
 	loop_timer_start(pm.loop, &pm.again, 0, look, &pm);
 	loop_run(pm.loop);
 	if (pm.is_known)
 		unset_all();
+	loop_fd_del(pm.loop, &pm.callit);
+	close(fd);
 }
