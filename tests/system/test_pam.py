@@ -2,14 +2,15 @@
 
 good has a password, expired one of an account that ended, locked one behind "!", slow waits longer than pam_timeout in its stack.
 """
-import os, shutil, subprocess, sys, tempfile, time
+import os, shutil, subprocess, sys, tempfile, threading, time
 
 import lab
 
 TIMEOUT = 2
 STACK = """auth [success=1 default=ignore] pam_succeed_if.so quiet user != slow
 auth required pam_exec.so quiet /bin/sleep 30
-auth required pam_unix.so nodelay
+auth optional pam_faildelay.so delay=2000000
+auth required pam_unix.so
 account required pam_unix.so
 """
 office = None
@@ -103,6 +104,21 @@ def test_slow_module_is_given_up_and_delays_nobody():
     assert TIMEOUT - 0.2 <= took < (TIMEOUT + 2) * lab.SLOW, took
     reply, _ = login("good", "open sesame")
     assert reply.startswith("a OK"), reply
+
+
+def test_pam_s_own_delay_blocks_nobody():
+    """libpam would sleep about two seconds in each refusal (half as long to half as long again); here that is a timer, so twenty refusals take as long as one."""
+    took, began = [], time.monotonic()
+    threads = [threading.Thread(target=lambda: took.append(login("good", "close sesame")[1])) for _ in range(20)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    reply, right = login("good", "open sesame")
+    assert reply.startswith("a OK") and right < 1.5 * lab.SLOW, (reply, right)
+    for t in threads:
+        t.join()
+    assert len(took) == 20 and min(took) > 0.9, took
+    assert time.monotonic() - began < 8 * lab.SLOW, took
 
 
 def test_submission_asks_pam_too():
