@@ -28,12 +28,11 @@ struct explain {
 	struct policy *policy;
 	struct arena *a;
 	struct buf steps;
+	struct explain_case c;
 	struct policy_client client;
 	struct policy_sender sender;
-	enum relay_name name_state;
 	enum names_domain domain_state;
-	struct slice name, voucher;
-	enum relay_drac drac;
+	struct slice voucher;
 	struct path from, to;
 	bool waiting;                                                 /* an answer may come before anybody waits for it */
 };
@@ -96,16 +95,16 @@ static void on_name(void *ctx, enum relay_name state, struct slice name)
 {
 	struct explain *x = ctx;
 
-	x->name_state = state;
-	x->name = arena_dup(x->a, name);
+	x->c.name_state = state;
+	x->c.name = arena_dup(x->a, name);
 	answered(x);
 }
 
 static void find_name(struct explain *x, const struct options *o, const struct net_addr *addr)
 {
 	if (o->name != NULL) {
-		x->name = slice_of(o->name);
-		x->name_state = o->forged ? RELAY_NAME_FORGED : o->name[0] == '\0' ? RELAY_NAME_FAIL : RELAY_NAME_OK;
+		x->c.name = slice_of(o->name);
+		x->c.name_state = o->forged ? RELAY_NAME_FORGED : o->name[0] == '\0' ? RELAY_NAME_FAIL : RELAY_NAME_OK;
 		return;
 	}
 	if (names_client(x->names, addr, DNS_MS, on_name, x) != NULL)
@@ -129,7 +128,7 @@ static void ask_dns(struct explain *x)
 		return;
 	if (names_domain(x->names, x->from.domain, DNS_MS, on_domain, x) != NULL)
 		wait_for_answer(x);
-	x->sender.dns = dns[x->domain_state];
+	x->c.dns = dns[x->domain_state];
 	buf_putf(&x->steps, "sender's domain %.*s: %s\n", SLICE_FMT(x->from.domain), words[x->domain_state]);
 }
 
@@ -137,9 +136,9 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 {
 	struct explain *x = ctx;
 
-	x->drac = policy_judge_drac(x->policy, g, &x->from, x->a, &x->voucher);
-	if (x->drac == RELAY_DRAC_DOWN && !x->s->drac_match_sender)
-		x->drac = policy_read_drac_table(x->policy, &x->client.addr, loop_wall_us(x->loop) / 1000000, x->a);
+	x->c.drac = policy_judge_drac(x->policy, g, &x->from, x->a, &x->voucher);
+	if (x->c.drac == RELAY_DRAC_DOWN && !x->s->drac_match_sender)
+		x->c.drac = policy_read_drac_table(x->policy, &x->client.addr, loop_wall_us(x->loop) / 1000000, x->a);
 	for (size_t i = 0; i < g->n_users; i++)
 		buf_putf(&x->steps, "DRAC: a live grant by %.*s\n", SLICE_FMT(g->users[i].n > 0 ? g->users[i] : SLICE("a client of version 1 or 2")));
 	if (g->n_users == 0)
@@ -158,22 +157,18 @@ static void ask_drac(struct explain *x)
 
 /* ---- the story ---- */
 
-static int decide(struct explain *x, const struct options *o, struct policy_verdict *v, struct err *e)
+/* Once to learn what must be asked, then again with the answers; told is the last time. */
+static int decide(struct explain *x, struct policy_verdict *v, struct err *e)
 {
-	struct policy_ask ask = { .client = &x->client, .sender = &x->sender, .rcpt = &x->to, .drac = RELAY_DRAC_NOT_ASKED, .steps = &x->steps };
-
-	ask.listener = smtp_listener_named(o->port == NULL ? "smtp" : o->port);
-	if (policy_rcpt(x->policy, &ask, x->a, v, e) != 0)
+	if (explain_judge(x->policy, &x->c, &x->client, &x->sender, NULL, x->a, v, e) != 0)
 		return -1;
-	if (v->answer != POLICY_ASK_DRAC)
-		return 0;
-	buf_reset(&x->steps);                                         /* told again, with that answer */
-	ask_drac(x);
-	ask.drac = x->drac;
-	return policy_rcpt(x->policy, &ask, x->a, v, e);
+	ask_dns(x);
+	if (v->answer == POLICY_ASK_DRAC)
+		ask_drac(x);
+	return explain_judge(x->policy, &x->c, &x->client, &x->sender, &x->steps, x->a, v, e);
 }
 
-static void print_verdict(const struct explain *x, const struct policy_verdict *v)
+static void print_verdict(struct explain *x, const struct policy_verdict *v)
 {
 	fputs(buf_str(&x->steps), stdout);
 	if (v->answer == POLICY_YES)
@@ -181,10 +176,7 @@ static void print_verdict(const struct explain *x, const struct policy_verdict *
 		    v->where[0] != '\0' ? " by " : "", v->where, x->voucher.n > 0 ? ", vouched for by " : "", SLICE_FMT(x->voucher));
 	else
 		printf("\nverdict: %.*s\nrule: %s%s%s\n", SLICE_FMT(v->reply), v->rule, v->where[0] != '\0' ? " - " : "", v->where);
-	if (v->answer == POLICY_NO && strcmp(v->rule, relay_rule_word(v->relay)) == 0)
-		printf("to change it: %s\n", code_row(relay_reply_code(v->relay))->cure);
-	else if (v->answer == POLICY_NO && v->where[0] != '\0')
-		printf("to change it: take out or change the entry %s\n", v->where);
+	explain_change(&x->c, &x->client, v, x->a);
 }
 
 static void print_route(struct explain *x)
@@ -202,25 +194,23 @@ static void print_route(struct explain *x)
 
 static int tell(struct explain *x, const struct options *o)
 {
-	struct net_addr addr;
 	struct slice login = SLICE("");
 	struct policy_verdict v;
 	struct err e = ERR_INIT;
 
-	if (net_addr_parse(slice_of(o->client), &addr) != 0)
+	x->c = (struct explain_case){ .s = x->s, .from = &x->from, .to = &x->to, .drac = RELAY_DRAC_NOT_ASKED };
+	x->c.listener = smtp_listener_named(o->port == NULL ? "smtp" : o->port);
+	if (net_addr_parse(slice_of(o->client), &x->c.addr) != 0)
 		return command_fail(EX_DATAERR, "'%s' is not an IP address", o->client);
-	if (o->port != NULL && smtp_listener_named(o->port) == NULL)
+	if (x->c.listener == NULL)
 		return command_fail(EX_USAGE, "--port is smtp, submission, submissions or lmtp, not '%s'", o->port);
 	if (read_path(x, o->from, &x->from) != 0 || read_path(x, o->to, &x->to) != 0)
 		return EX_DATAERR;
 	if (o->user != NULL && users_canonical(slice_of(o->user), arena_str(x->a, router_default_domain(policy_router(x->policy))), x->a, &login) != 0)
 		return command_fail(EX_DATAERR, "'%s' is not a user name", o->user);
-	find_name(x, o, &addr);
-	if (policy_client_init(x->policy, &x->client, &addr, x->name, x->name_state, x->a, &e) != 0 ||
-	    policy_sender_init(x->policy, &x->sender, &x->client, &x->from, login, x->a, &e) != 0)
-		return command_fail(EX_TEMPFAIL, "%s", e.text);
-	ask_dns(x);
-	if (decide(x, o, &v, &e) != 0)
+	x->c.login = login;
+	find_name(x, o, &x->c.addr);
+	if (decide(x, &v, &e) != 0)
 		return command_fail(EX_TEMPFAIL, "%s", e.text);
 	print_verdict(x, &v);
 	if (v.answer == POLICY_YES)

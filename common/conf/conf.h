@@ -60,6 +60,9 @@ extern const struct conf_table *const conf_tables[];                  /* NULL-te
 int conf_load(struct settings **s_out, const char *path, const char *const *overrides, struct buf *warnings, struct err *e);
 void conf_free(struct settings **s);
 
+/* Where a setting got its value: "posthouse.conf:12", "-o mynetworks", "mynetworks by default". name is a row's. In the arena. */
+const char *conf_where(const struct settings *s, const char *name, struct arena *a);
+
 const struct conf_param *conf_next(const struct conf_param *p);       /* walks all rows: NULL starts, NULL ends */
 const struct conf_param *conf_find(const char *name);
 const char *conf_nearest(const char *name);                           /* the name that was probably meant; never NULL */

@@ -236,6 +236,31 @@ static int check_order(struct loader *l)
 	return 0;
 }
 
+/* What conf_where() needs: the lines, in the order of the rows. */
+static void keep_lines(struct loader *l)
+{
+	int *lines = arena_array(l->s->arena, l->n, sizeof(*lines));
+
+	for (size_t i = 0; i < l->n; i++)
+		lines[i] = l->items[i].line;
+	l->s->lines = lines;
+}
+
+const char *conf_where(const struct settings *s, const char *name, struct arena *a)
+{
+	const char *slash = strrchr(s->path, '/');
+	const struct conf_param *p = NULL;
+	size_t i = 0;
+
+	while ((p = conf_next(p)) != NULL && strcmp(p->name, name) != 0)
+		i++;
+	if (p == NULL || s->lines == NULL || s->lines[i] == LINE_DEFAULT)
+		return arena_printf(a, "%s by default", name);
+	if (s->lines[i] == LINE_OVERRIDE)
+		return arena_printf(a, "-o %s", name);
+	return arena_printf(a, "%s:%d", slash != NULL ? slash + 1 : s->path, s->lines[i]);
+}
+
 static void warn(struct loader *l)
 {
 	if (l->warnings != NULL && strchr(l->s->myhostname, '.') == NULL)
@@ -258,6 +283,7 @@ int conf_load(struct settings **s_out, const char *path, const char *const *over
 		arena_free(&arena);
 		return -1;
 	}
+	keep_lines(&l);
 	warn(&l);
 	*s_out = s;
 	return 0;

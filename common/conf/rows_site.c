@@ -7,7 +7,8 @@ static const struct conf_param rows[] = {
 	CONF_STRING(myhostname, "$system_hostname",
 	    "The full name of this machine. It stands in greetings, in HELO, in Received lines and in the names of delivered files."),
 	CONF_STRING(mydomain, "$parent_domain",
-	    "The domain of the office. The default is myhostname without its first label, where at least two labels remain."),
+	    "The domain of the office, for use as $mydomain in other settings, which is all it does; myorigin does so by default. "
+	    "The default is myhostname without its first label, where at least two labels remain."),
 	CONF_STRING(myorigin, "$mydomain",
 	    "The domain that is added to an address without one, as in mail that programs on this machine send from root."),
 	CONF_STRING(mail_owner, "posthouse",

@@ -15,6 +15,7 @@ struct settings {
 	const char *path;                                             /* the file it came from, for messages; "" when there was none */
 	const char *settings_directory;                               /* where that file is, absolute */
 	const char *system_hostname;                                  /* gethostname(2) at load */
+	const int *lines;                                             /* for conf_where() */
 
 	/* rows_site.c: who and where we are */
 	const char *myhostname;                                       /* default: the machine's name */

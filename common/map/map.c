@@ -55,11 +55,13 @@ int map_impl_reload(struct map *m, struct stat *seen, bool loaded, int (*load)(s
 		return 0;
 	*seen = now;
 	if (load(m, now.st_ino != 0, &why) == 0) {
+		m->stale = false;
 		m->generation++;
 		return 0;
 	}
 	if (!loaded)
 		return err_set(e, why.kind, 0, "%s", why.text);
+	m->stale = true;
 	memcpy(m->warning, why.text, sizeof(m->warning));
 	return 0;
 }
@@ -138,6 +140,11 @@ const char *map_where(const struct map *m)
 const char *map_warning(const struct map *m)
 {
 	return m->warning;
+}
+
+bool map_is_stale(const struct map *m)
+{
+	return m->stale;
 }
 
 unsigned map_generation(const struct map *m)

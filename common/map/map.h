@@ -28,6 +28,7 @@ void map_close(struct map **m);
 int map_get(struct map *m, struct slice key, struct arena *a, struct slice *value_out, struct err *e) WARN_UNUSED;
 /* "" or why the newest text is not in use ("access:12: ..."): the last good image or content answers meanwhile. Also hints such as a stripped dot. */
 const char *map_warning(const struct map *m);
+bool map_is_stale(const struct map *m);                               /* the newest text is broken, something older answers */
 /* Where the value of the last hit stands in the text: "access:12", or the image's name. Borrowed until the next call. */
 const char *map_where(const struct map *m);
 /* Re-opens or rebuilds what changed on disk (cheap: one stat). Call once a session. */

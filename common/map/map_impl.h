@@ -22,6 +22,7 @@ struct map {
 	unsigned generation;
 	char where[160];
 	char warning[256];
+	bool stale;
 };
 
 /* Constructors: path is borrowed for the call. */

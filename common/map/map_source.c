@@ -126,6 +126,7 @@ static int fall_back(struct map_source *s, bool has_image, const struct err *why
 		return err_set(e, why->kind, 0, "%s", why->text);
 	if (s->active == NULL)
 		use(s, m);
+	s->base.stale = true;
 	memcpy(s->base.warning, why->text, sizeof(s->base.warning));
 	return 0;
 }
@@ -145,6 +146,7 @@ static int source_load(struct map_source *s, const struct stat *text, struct err
 		rc = load_image(s, stale, &why);
 	else
 		rc = load_memory(s, stale, &why);
+	s->base.stale = false;
 	return rc == 0 ? 0 : fall_back(s, has_image, &why, e);
 }
 

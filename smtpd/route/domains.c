@@ -51,10 +51,29 @@ static bool read_octets(struct slice text, struct net_prefix *out)
 	return n > 0;
 }
 
-static bool read_net(struct slice text, struct net_prefix *out)
+/* "2001:db8": the first hextets of an IPv6 network. */
+static bool read_hextets(struct slice text, struct net_prefix *out)
 {
-	if (slice_istarts(text, SLICE("ipv6:")))
+	char whole[NET_TEXT_MAX + 8];
+	struct slice rest = text, part;
+	unsigned n = 0;
+
+	while (slice_next(&rest, ':', &part))
+		if (part.n == 0 || part.n > 4 || ++n > 7)
+			return false;
+	if (n == 0 || snprintf(whole, sizeof(whole), "%.*s::/%u", SLICE_FMT(text), 16 * n) >= (int)sizeof(whole))
+		return false;
+	return net_prefix_parse(slice_of(whole), out) == 0;
+}
+
+bool domains_read_net(struct slice text, struct net_prefix *out)
+{
+	if (text.n > 0 && text.p[text.n - 1] == '.')
+		text.n--;
+	if (slice_istarts(text, SLICE("ipv6:"))) {
 		text = slice_from(text, 5);
+		return net_prefix_parse(text, out) == 0 || read_hextets(text, out);
+	}
 	return net_prefix_parse(text, out) == 0 || read_octets(text, out);
 }
 
@@ -70,7 +89,7 @@ static void add(struct domains *d, struct slice text, char *where)
 	}
 	en = &d->entries[d->n++];
 	*en = (struct entry){ .name = idn_fold_key(text, d->arena), .where = where };
-	en->is_net = read_net(en->name, &en->prefix);
+	en->is_net = domains_read_net(en->name, &en->prefix);
 	if (!en->is_net) {
 		d->has_names = true;
 		hmap_put(d->names, en->name, en->where);
@@ -87,7 +106,7 @@ static int add_line(void *ctx, unsigned line, struct slice key, struct slice val
 	return 0;
 }
 
-int domains_new(struct domains **d_out, const char *setting_name, const char *words, const char *path, struct err *e)
+int domains_new(struct domains **d_out, const char *where, const char *words, const char *path, struct err *e)
 {
 	struct domains *d = calloc(1, sizeof(*d));
 	struct slice rest = slice_of(words), word;
@@ -97,7 +116,7 @@ int domains_new(struct domains **d_out, const char *setting_name, const char *wo
 	d->arena = arena_new(0);
 	d->names = hmap_new();
 	while (conf_word(&rest, &word))
-		add(d, word, arena_printf(d->arena, "%s in posthouse.conf", setting_name));
+		add(d, word, arena_str(d->arena, slice_of(where)));
 	if (path != NULL && path[0] != '\0') {
 		d->file = strrchr(path, '/') == NULL ? path : strrchr(path, '/') + 1;
 		if (map_text_each(path, MAP_TEXT_LIST, add_line, d, e) != 0 && e->kind != ERR_NOTFOUND) {

@@ -98,9 +98,9 @@ static int derive_domains(struct router *r, struct err *e)
 {
 	struct domains *local = NULL, *relay = NULL;
 
-	if (domains_new(&local, "mydestination", r->s->mydestination, r->local_path, e) != 0)
+	if (domains_new(&local, conf_where(r->s, "mydestination", r->arena), r->s->mydestination, r->local_path, e) != 0)
 		return -1;
-	if (domains_new(&relay, "relay_domains", r->s->relay_domains, r->relay_path, e) != 0) {
+	if (domains_new(&relay, conf_where(r->s, "relay_domains", r->arena), r->s->relay_domains, r->relay_path, e) != 0) {
 		domains_free(&local);
 		return -1;
 	}
@@ -167,6 +167,11 @@ int router_refresh(struct router *r, struct err *e)
 	if (map_generation(r->local_file) != r->local_seen || map_generation(r->relay_file) != r->relay_seen)
 		(void)(derive_domains(r, e) != 0);                    /* a broken text: the lists stay, router_warnings() says so */
 	return map_generation(r->virt) != r->virtual_seen ? derive_virtual(r, e) : 0;
+}
+
+unsigned router_generation(const struct router *r)
+{
+	return map_generation(r->virt) + map_generation(r->local_file) + map_generation(r->relay_file) + map_generation(r->transport);
 }
 
 struct slice router_default_domain(const struct router *r)

@@ -25,6 +25,7 @@ struct router;
 int router_new(struct router **r_out, const struct settings *s, struct err *e) WARN_UNUSED;
 void router_free(struct router **r);
 int router_refresh(struct router *r, struct err *e) WARN_UNUSED;      /* maps that changed on disk; cheap when none did */
+unsigned router_generation(const struct router *r);                   /* changes when a refresh found other content */
 struct slice router_default_domain(const struct router *r);           /* what an address without a domain gets; lives as long as the router */
 
 enum route_class { ROUTE_LOCAL, ROUTE_VIRTUAL, ROUTE_RELAY, ROUTE_REMOTE };

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 
@@ -26,6 +27,7 @@ struct each {
 	int (*fn)(void *ctx, const struct access_entry *en, struct err *e);
 	void *ctx;
 	struct arena *ar;
+	struct err *e;
 };
 
 static int each_line(void *ctx, unsigned line, struct slice key, struct slice value, struct err *e)
@@ -41,13 +43,39 @@ static int each_line(void *ctx, unsigned line, struct slice key, struct slice va
 
 int access_each(const char *path, int (*fn)(void *ctx, const struct access_entry *en, struct err *e), void *ctx, struct err *e)
 {
-	struct each each = { fn, ctx, arena_new(0) };
+	struct each each = { fn, ctx, arena_new(0), e };
 	int r = map_text_each(path, MAP_TEXT_TABLE, each_line, &each, e);
 
 	arena_free(&each.ar);
 	if (r != 0 && e->kind == ERR_NOTFOUND)
 		return 0;
 	return r;
+}
+
+static int each_in_use(void *ctx, struct slice key, struct slice value)
+{
+	struct each *each = ctx;
+
+	return each_line(ctx, 0, key, value, each->e);
+}
+
+int access_walk(struct access *a, int (*fn)(void *ctx, const struct access_entry *en, struct err *e), void *ctx, struct err *e)
+{
+	struct each each = { fn, ctx, arena_new(0), e };
+	struct stat st;
+	int r;
+
+	if (stat(a->path, &st) == 0 && !map_is_stale(a->map))
+		r = map_text_each(a->path, MAP_TEXT_TABLE, each_line, &each, e);
+	else
+		r = map_each(a->map, each_in_use, &each, e);
+	arena_free(&each.ar);
+	return r;
+}
+
+unsigned access_generation(const struct access *a)
+{
+	return a->seen;
 }
 
 /* From the map itself and not from its text: where the newest text is broken, the content that answers is an older one. */

@@ -44,13 +44,16 @@ int access_rcpt_block(struct access *a, const struct path *rcpt, bool is_local, 
 int access_rcpt_relay(struct access *a, const struct path *rcpt, struct arena *ar, struct access_hit *hit_out, struct err *e) WARN_UNUSED;      /* To: F, D */
 
 const char *access_warning(const struct access *a);                   /* "", or why the newest text is not in use */
+unsigned access_generation(const struct access *a);                    /* changes with the content */
 bool access_has_names(const struct access *a);                        /* is there any RELAY for a client's name? */
 
 /* One value. Pure; never fails: what is not understood is BROKEN, which is a 451, so that a typing error closes rather than opens. */
 void access_read_value(struct slice value, struct arena *ar, struct access_hit *hit_out);
 
-/* Walks what the text says, with its lines: for the check at load. */
+/* Walks what answers: the text, with its lines; where it is broken or missing, what is in use instead, with line 0. */
 struct access_entry { unsigned line; struct slice tag, key; struct access_hit hit; };        /* tag: "connect", "from", "to", "" */
+int access_walk(struct access *a, int (*fn)(void *ctx, const struct access_entry *en, struct err *e), void *ctx, struct err *e) WARN_UNUSED;
+/* The text alone; a missing one is empty. */
 int access_each(const char *path, int (*fn)(void *ctx, const struct access_entry *en, struct err *e), void *ctx, struct err *e) WARN_UNUSED;
 
 #endif

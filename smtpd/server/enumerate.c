@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/conf.h"
 #include "map/map.h"
 #include "route/domains.h"
 #include "server/policy_in.h"
@@ -31,10 +32,37 @@ static bool is_too_wide(const struct net_prefix *p)
 	return !is_private(p) && p->bits < (p->addr.len == 4 ? WIDEST_V4 : WIDEST_V6);
 }
 
-static bool is_whole_tld(struct slice name)
+/* Names of one label that nobody outside can register (RFC 6761, RFC 6762, and what ICANN will never delegate). */
+static bool is_private_tld(struct slice name)
 {
-	return name.n > 0 && slice_chr(name, '.') < 0 && slice_chr(name, '@') < 0 && name.p[0] != '[' && !slice_ieqs(name, "localhost") && !slice_ieqs(name, "local") &&
-	    !slice_ieqs(name, "lan") && !slice_ieqs(name, "internal") && !slice_ieqs(name, "localdomain");
+	static const char *const names[] = { "localhost", "localdomain", "local", "lan", "internal", "intranet", "intra", "private", "corp", "home", "mail", "test", "example",
+		"invalid", "onion" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (slice_ieqs(name, names[i]))
+			return true;
+	return false;
+}
+
+/* "com", and "co.uk": a name below which anybody may have one. The second level only where its shape says so; no list of suffixes is kept here. */
+static bool is_registry(struct slice name)
+{
+	static const char *const second[] = { "co", "com", "net", "org", "gov", "edu", "ac", "or", "ne", "go" };
+	ptrdiff_t dot;
+
+	if (name.n > 1 && name.p[name.n - 1] == '.')
+		name.n--;
+	dot = slice_chr(name, '.');
+	if (name.n == 0 || slice_chr(name, '@') >= 0 || slice_chr(name, ':') >= 0 || name.p[0] == '[')
+		return false;
+	if (dot < 0)
+		return !is_private_tld(name);
+	if (slice_from(name, (size_t)dot + 1).n != 2)
+		return false;
+	for (size_t i = 0; i < sizeof(second) / sizeof(second[0]); i++)
+		if (slice_ieqs(slice_head(name, (size_t)dot), second[i]))
+			return true;
+	return false;
 }
 
 static int blame(struct err *e, const char *where, const char *what)
@@ -46,13 +74,25 @@ static int blame(struct err *e, const char *where, const char *what)
 
 static int check_networks(const struct policy *p, struct err *e)
 {
-	char text[NET_TEXT_MAX];
+	char text[NET_TEXT_MAX], what[160];
 
 	for (size_t i = 0; i < p->n_networks; i++)
 		if (is_too_wide(&p->networks[i])) {
-			(void)blame(e, p->s->path == NULL || p->s->path[0] == '\0' ? "posthouse.conf" : p->s->path, "mynetworks covers a large part of the world");
-			return err_context(e, "%s/%u", net_addr_text(&p->networks[i].addr, text), p->networks[i].bits);
+			snprintf(what, sizeof(what), "%s/%u in mynetworks covers a large part of the world", net_addr_text(&p->networks[i].addr, text), p->networks[i].bits);
+			return blame(e, p->networks_where, what);
 		}
+	return 0;
+}
+
+/* Who is believed when it says whose connection it passes on can say "from 127.0.0.1". */
+static int check_proxies(const struct policy *p, struct err *e)
+{
+	struct slice rest = slice_of(p->s->proxy_protocol_from), word;
+	struct net_prefix net;
+
+	while (conf_word(&rest, &word))
+		if (net_prefix_parse(word, &net) == 0 && is_too_wide(&net))
+			return blame(e, conf_where(p->s, "proxy_protocol_from", p->arena), "proxy_protocol_from believes a large part of the world whatever address it claims");
 	return 0;
 }
 
@@ -68,40 +108,16 @@ static int check_relay_domains(const struct policy *p, struct err *e)
 
 	snprintf(path, sizeof(path), "%s%s%s", p->s->relay_domains_file[0] == '/' ? "" : p->s->config_directory, p->s->relay_domains_file[0] == '/' ? "" : "/",
 	    p->s->relay_domains_file);
-	if (domains_new(&d, "relay_domains", p->s->relay_domains, path, e) != 0)
+	if (domains_new(&d, conf_where(p->s, "relay_domains", p->arena), p->s->relay_domains, path, e) != 0)
 		return -1;
 	while (r == 0 && domains_next(d, &at, &name, &net, &where)) {
 		if (net != NULL && is_too_wide(net))
 			r = blame(e, where, "a network that covers a large part of the world");
-		else if (net == NULL && is_whole_tld(name))
+		else if (net == NULL && is_registry(name))
 			r = blame(e, where, "a whole top-level domain");
 	}
 	domains_free(&d);
 	return r;
-}
-
-/* "10", "192.168", "2001:db8", "10.0.0.0/8" */
-static bool read_prefix(struct slice key, struct net_prefix *out)
-{
-	struct domains *d = NULL;
-	const struct net_prefix *net = NULL;
-	const char *where;
-	struct err e = ERR_INIT;
-	struct slice name;
-	char text[128];
-	size_t at = 0;
-	bool is_net = false;
-
-	if (key.n == 0 || key.n >= sizeof(text) || slice_chr(key, ' ') >= 0 || slice_chr(key, ',') >= 0)
-		return false;
-	memcpy(text, key.p, key.n);
-	text[key.n] = '\0';
-	if (domains_new(&d, "", text, NULL, &e) == 0 && domains_next(d, &at, &name, &net, &where) && net != NULL) {
-		*out = *net;
-		is_net = true;
-	}
-	domains_free(&d);
-	return is_net;
 }
 
 struct lint {
@@ -117,17 +133,20 @@ static int check_entry(void *ctx, const struct access_entry *en, struct err *e)
 
 	if (en->hit.verb != ACCESS_RELAY || slice_eqs(en->tag, "from"))
 		return 0;
-	snprintf(where, sizeof(where), "%s:%u", l->file, en->line);
-	if (read_prefix(en->key, &net))
+	if (en->line > 0)
+		snprintf(where, sizeof(where), "%s:%u", l->file, en->line);
+	else
+		snprintf(where, sizeof(where), "%s as it is in use (%.*s)", l->file, SLICE_FMT(slice_head(en->key, 100)));
+	if (domains_read_net(en->key, &net))
 		return is_too_wide(&net) && !slice_eqs(en->tag, "to") ? blame(e, where, "RELAY for a network that covers a large part of the world") : 0;
-	return is_whole_tld(en->key) ? blame(e, where, "RELAY for a whole top-level domain") : 0;
+	return is_registry(en->key) ? blame(e, where, "RELAY for a whole top-level domain") : 0;
 }
 
 static int check_access(const struct policy *p, struct err *e)
 {
 	struct lint l = { p, strrchr(p->access_path, '/') == NULL ? p->access_path : strrchr(p->access_path, '/') + 1 };
 
-	return access_each(p->access_path, check_entry, &l, e);
+	return access_walk(p->access, check_entry, &l, e);
 }
 
 /* ---- the function ---- */
@@ -174,7 +193,7 @@ int policy_is_closed(struct policy *p, struct err *e)
 	unsigned clients = 0;
 	int r = 0;
 
-	if (check_networks(p, e) != 0 || check_relay_domains(p, e) != 0 || check_access(p, e) != 0)
+	if (check_networks(p, e) != 0 || check_proxies(p, e) != 0 || check_relay_domains(p, e) != 0 || check_access(p, e) != 0)
 		r = -1;
 	for (size_t i = 0; r == 0 && i < sizeof(strangers) / sizeof(strangers[0]); i++) {
 		pr.open = 0;

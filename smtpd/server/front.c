@@ -50,7 +50,10 @@ static void take_in(struct smtp_front *f, int fd, const struct net_addr *peer, c
 {
 	bool inside = policy_in_mynetworks(f->policy, peer) != NULL;
 	char text[NET_TEXT_MAX];
+	struct err e = ERR_INIT;
 
+	if (f->closed[0] != '\0' && smtp_front_refresh(f, &e) != 0)     /* mended meanwhile? */
+		log_error("%s", e.text);
 	if (f->closed[0] != '\0') {
 		turn_away(f, fd, listener, CODE_OPEN_RELAY, "Server configuration error: the postmaster has been told");
 	} else if (f->n_conns >= f->s->smtpd_connection_limit) {
@@ -141,6 +144,22 @@ static void log_lines(struct slice rest)
 			log_warn("%.*s", SLICE_FMT(line));
 }
 
+/* A configuration that relays for strangers is not served: better no mail than everybody's (DESIGN.md 7). At the start, and whenever a map has changed. */
+static void judge(struct smtp_front *f)
+{
+	struct err e = ERR_INIT;
+	bool was_closed = f->closed[0] != '\0';
+
+	f->judged = policy_generation(f->policy);
+	f->closed[0] = '\0';
+	if (policy_is_closed(f->policy, &e) != 0) {
+		log_error("no mail is taken: %s", e.text);
+		snprintf(f->closed, sizeof(f->closed), "%s", e.text);
+	} else if (was_closed) {
+		log_info("mail is taken again: the maps no longer relay for strangers");
+	}
+}
+
 /* A broken text does not stop mail: the last good one answers, and this is said once. */
 int smtp_front_refresh(struct smtp_front *f, struct err *e)
 {
@@ -148,6 +167,8 @@ int smtp_front_refresh(struct smtp_front *f, struct err *e)
 
 	if (policy_refresh(f->policy, e) != 0)
 		return -1;
+	if (policy_generation(f->policy) != f->judged)
+		judge(f);
 	buf_init(&now, BUF_UNBOUNDED);
 	policy_warnings(f->policy, &now);
 	if (!slice_eq(buf_view(&now), buf_view(&f->warned))) {
@@ -248,17 +269,13 @@ static void read_certificate(struct smtp_front *f)
 	}
 }
 
-/* A configuration that relays for strangers is not served: better no mail than everybody's (DESIGN.md 7). */
 static void read_policy(struct smtp_front *f)
 {
 	struct err e = ERR_INIT;
 
 	if (policy_new(&f->policy, f->s, &e) != 0)
 		log_fatal("%s", e.text);
-	if (policy_is_closed(f->policy, &e) != 0) {
-		log_error("no mail is taken: %s", e.text);
-		snprintf(f->closed, sizeof(f->closed), "%s", e.text);
-	}
+	judge(f);
 }
 
 static void open_dns(struct smtp_front *f)

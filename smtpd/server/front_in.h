@@ -53,6 +53,7 @@ struct smtp_front {
 	unsigned n_conns;
 	struct buf warned;                                            /* about maps, as logged last */
 	char closed[320];                                             /* why everybody is refused; "" */
+	unsigned judged;                                              /* policy_generation() that `closed` speaks of */
 	bool retiring;
 	struct loop_timer retire;
 	struct loop_timer ready;

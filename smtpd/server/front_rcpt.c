@@ -134,7 +134,9 @@ void smtp_front_want_rcpt(struct smtp_conn *sc)
 
 	if (sc->drac == RELAY_DRAC_LIVE && loop_wall_us(f->l) / CLOCK_US_PER_S >= sc->drac_until)
 		ask.drac = sc->drac = RELAY_DRAC_NOT_ASKED;           /* a transaction does not outlive the grant */
-	if (policy_rcpt(f->policy, &ask, sc->verdicts, &v, &e) != 0) {
+	if (f->closed[0] != '\0') {
+		refuse_now(sc, "RCPT", code_reply(sc->verdicts, CODE_OPEN_RELAY, "%s Server configuration error: the postmaster has been told", f->s->myhostname), true);
+	} else if (policy_rcpt(f->policy, &ask, sc->verdicts, &v, &e) != 0) {
 		log_error("%s", e.text);
 		refuse_now(sc, "RCPT", maps_unreadable(sc), false);
 	} else if (v.answer == POLICY_ASK_DRAC) {

@@ -26,8 +26,7 @@ static int read_networks(struct policy *p, struct err *e)
 		abort();
 	while (p->n_networks < max && conf_word(&rest, &word))
 		if (net_prefix_parse(word, &p->networks[p->n_networks++]) != 0)
-			return err_set(e, ERR_SYNTAX, 0, "mynetworks in %s: \"%.*s\" is not a network like 192.0.2.0/24 (host bits must be 0)",
-			    p->s->path == NULL ? "posthouse.conf" : p->s->path, SLICE_FMT(word));
+			return err_set(e, ERR_SYNTAX, 0, "%s: mynetworks: \"%.*s\" is not a network like 192.0.2.0/24 (host bits must be 0)", p->networks_where, SLICE_FMT(word));
 	return 0;
 }
 
@@ -39,6 +38,8 @@ int policy_new(struct policy **p_out, const struct settings *s, struct err *e)
 	if (p == NULL)
 		abort();
 	p->s = s;
+	p->arena = arena_new(0);
+	p->networks_where = conf_where(s, "mynetworks", p->arena);
 	if (asprintf(&p->access_path, "%s%s%s", s->access_map[0] == '/' ? "" : s->config_directory, s->access_map[0] == '/' ? "" : "/", s->access_map) < 0)
 		abort();
 	snprintf(spec, sizeof(spec), "btree:%s", s->drac_table);
@@ -62,6 +63,7 @@ void policy_free(struct policy **pp)
 	map_close(&p->drac_table);
 	free(p->access_path);
 	free(p->networks);
+	arena_free(&p->arena);
 	free(p);
 	*pp = NULL;
 }
@@ -69,6 +71,11 @@ void policy_free(struct policy **pp)
 int policy_refresh(struct policy *p, struct err *e)
 {
 	return router_refresh(p->router, e) != 0 ? -1 : access_refresh(p->access, e);
+}
+
+unsigned policy_generation(const struct policy *p)
+{
+	return router_generation(p->router) + access_generation(p->access);
 }
 
 void policy_warnings(const struct policy *p, struct buf *out)
@@ -85,15 +92,15 @@ const char *policy_in_mynetworks(const struct policy *p, const struct net_addr *
 {
 	for (size_t i = 0; i < p->n_networks; i++)
 		if (net_prefix_has(&p->networks[i], addr))
-			return "mynetworks in posthouse.conf";
+			return p->networks_where;
 	return NULL;
 }
 
 /* ---- verdicts ---- */
 
-struct policy_verdict policy_no(struct slice reply, const char *rule, const char *where)
+struct policy_verdict policy_no(enum code c, struct slice reply, const char *rule, const char *where)
 {
-	return (struct policy_verdict){ .answer = POLICY_NO, .reply = reply, .rule = rule, .where = where };
+	return (struct policy_verdict){ .answer = POLICY_NO, .code = c, .reply = reply, .rule = rule, .where = where };
 }
 
 struct slice policy_reply(struct arena *a, const char *status, enum code c, const struct path *who, struct slice text)
@@ -113,7 +120,7 @@ struct slice policy_reply(struct arena *a, const char *status, enum code c, cons
 	return slice_of(reply);
 }
 
-static struct policy_verdict by_access(const struct access_hit *hit, const struct path *who, struct arena *a)
+struct policy_verdict policy_by_access(const struct access_hit *hit, const char *tag, const struct path *who, struct arena *a)
 {
 	struct policy_verdict v = { .answer = POLICY_YES, .rule = "access", .where = hit->where };
 
@@ -121,7 +128,9 @@ static struct policy_verdict by_access(const struct access_hit *hit, const struc
 	case ACCESS_REJECT:
 	case ACCESS_DEFER:
 	case ACCESS_BROKEN:
-		v = policy_no(policy_reply(a, hit->status, hit->why, who, hit->text), "access", hit->where);
+		v = policy_no(hit->why, policy_reply(a, hit->status, hit->why, who, hit->text), "access", hit->where);
+		v.tag = tag;
+		v.key = hit->key;
 		break;
 	case ACCESS_DISCARD:
 		v.discard = true;
@@ -187,7 +196,9 @@ int policy_client_init(struct policy *p, struct policy_client *c, const struct n
 		note_where(c, by_name.where);
 	}
 	/* The name's entry ends the search; the address is looked at where it has none. */
-	c->verdict = by_access(by_name.verb != ACCESS_NONE ? &by_name : &by_addr, NULL, a);
+	c->verdict = policy_by_access(by_name.verb != ACCESS_NONE ? &by_name : &by_addr, "Connect", NULL, a);
+	c->by_name = by_name;
+	c->by_addr = by_addr;
 	return 0;
 }
 
@@ -203,7 +214,7 @@ static int check_owner(struct policy *p, struct policy_sender *s, struct arena *
 		return -1;
 	s->login_barred = found == 1 && (user.flags & USER_NO_RELAY) != 0;
 	if (owns == 0)
-		s->verdict = policy_no(policy_reply(a, NULL, CODE_SENDER_NOT_YOURS, s->path,
+		s->verdict = policy_no(CODE_SENDER_NOT_YOURS, policy_reply(a, NULL, CODE_SENDER_NOT_YOURS, s->path,
 		    slice_of(arena_printf(a, "Sender address rejected: not an address of %.*s", SLICE_FMT(s->login)))), "owner", "");
 	return 0;
 }
@@ -217,7 +228,7 @@ int policy_sender_init(struct policy *p, struct policy_sender *s, const struct p
 	*s = (struct policy_sender){ .path = path, .login = login, .verdict = { .answer = POLICY_YES, .rule = "", .where = "" } };
 	if (access_sender(p->access, path, a, &hit, e) != 0)
 		return -1;
-	s->verdict = by_access(&hit, path, a);
+	s->verdict = policy_by_access(&hit, "From", path, a);
 	s->access_ok = hit.verb == ACCESS_OK || hit.verb == ACCESS_RELAY;
 	return login.n > 0 && s->verdict.answer == POLICY_YES ? check_owner(p, s, a, e) : 0;
 }

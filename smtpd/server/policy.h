@@ -18,10 +18,11 @@ struct policy;
 int policy_new(struct policy **p_out, const struct settings *s, struct err *e) WARN_UNUSED;
 void policy_free(struct policy **p);
 int policy_refresh(struct policy *p, struct err *e) WARN_UNUSED;      /* maps that changed; once a session */
+unsigned policy_generation(const struct policy *p);                   /* changes when a refresh found other content in a map that matters here */
 void policy_warnings(const struct policy *p, struct buf *out);        /* maps whose newest text is broken: a line each */
 struct router *policy_router(struct policy *p);
 const struct settings *policy_settings(const struct policy *p);
-/* "mynetworks in posthouse.conf", or NULL. */
+/* Where mynetworks says so ("posthouse.conf:12"), or NULL. */
 const char *policy_in_mynetworks(const struct policy *p, const struct net_addr *addr);
 
 struct policy_verdict {
@@ -31,6 +32,9 @@ struct policy_verdict {
 	const char *rule;                                             /* one word: "local", "login", "access" ... for permit= and reject= */
 	const char *where;                                            /* "access:12", "" */
 	enum relay_rule relay;                                        /* a recipient's */
+	enum code code;                                               /* NO: the row of the refusal; CODE_NONE where the route's words brought their own */
+	const char *tag;                                              /* of the access map's entry that refuses: "Connect", "From", "To"; NULL */
+	struct slice key;                                             /* ... and its key */
 };
 
 /* A client, with everything the maps say of it, looked up once a session. name is empty where there is none. Texts live in the arena. */
@@ -40,6 +44,7 @@ struct policy_client {
 	enum relay_name name_state;
 	bool in_mynetworks, in_relay_networks, connect_addr, name_ours;
 	const char *where;                                            /* of the first of these that holds */
+	struct access_hit by_name, by_addr;                           /* what Connect: has for each */
 	struct policy_verdict verdict;                                /* Connect: */
 };
 int policy_client_init(struct policy *p, struct policy_client *c, const struct net_addr *addr, struct slice name, enum relay_name state,

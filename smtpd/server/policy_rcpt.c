@@ -7,30 +7,7 @@
  *	d  the mailbox exists
  *	e  the kept verdicts on client and sender; postmaster and abuse skip them
  */
-#include <stdarg.h>
-#include <stdlib.h>
-
 #include "server/policy_in.h"
-
-void policy_step(const struct policy_ask *ask, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (ask->steps == NULL)
-		return;
-	va_start(ap, fmt);
-	if (buf_vaddf(ask->steps, fmt, ap) != 0)
-		abort();
-	va_end(ap);
-	buf_puts(ask->steps, "\n");
-}
-
-static const char *class_words(enum route_class class)
-{
-	static const char *const words[] = { [ROUTE_LOCAL] = "local", [ROUTE_VIRTUAL] = "virtual", [ROUTE_RELAY] = "a relay domain", [ROUTE_REMOTE] = "not ours" };
-
-	return words[class];
-}
 
 /* b: accept words are ignored here, they are no permission to be in (smtp.md 2.1, recipient check 3). */
 static int check_block(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct policy_verdict *out, struct err *e)
@@ -40,15 +17,16 @@ static int check_block(struct policy *p, const struct policy_ask *ask, enum rout
 	if (access_rcpt_block(p->access, ask->rcpt, class == ROUTE_LOCAL, a, &hit, e) != 0)
 		return -1;
 	if (hit.verb == ACCESS_REJECT || hit.verb == ACCESS_DEFER || hit.verb == ACCESS_BROKEN) {
-		bool plain = hit.why == CODE_ACCESS_DENIED;
-
-		*out = policy_no(policy_reply(a, plain ? NULL : hit.status, plain ? CODE_ACCESS_RCPT : hit.why, ask->rcpt,
-		    plain ? SLICE("Mailbox disabled for this recipient") : hit.text), "access", hit.where);
+		if (hit.why == CODE_ACCESS_DENIED) {                  /* a recipient's REJECT has its own words */
+			hit.why = CODE_ACCESS_RCPT;
+			hit.status = code_row(CODE_ACCESS_RCPT)->status;
+			hit.text = SLICE("Mailbox disabled for this recipient");
+		}
+		*out = policy_by_access(&hit, "To", ask->rcpt, a);
 	}
 	out->discard = hit.verb == ACCESS_DISCARD;
 	out->hold = hit.verb == ACCESS_HOLD;
-	policy_step(ask, "access map, To: %.*s: %s%s%s", SLICE_FMT(path_text(ask->rcpt, a)),
-	    out->answer == POLICY_NO ? "refused" : out->discard ? "DISCARD" : out->hold ? "HOLD" : "nothing against it", hit.where[0] != '\0' ? " - " : "", hit.where);
+	policy_explain_block(ask, &hit, a);
 	return 0;
 }
 
@@ -67,35 +45,31 @@ static int is_routed(struct policy *p, const struct policy_ask *ask, struct aren
 	return 0;
 }
 
-static int gather(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct relay_facts *f, struct err *e)
+static int gather(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct relay_facts *f, struct access_hit *to, struct err *e)
 {
 	const struct policy_client *c = ask->client;
-	struct access_hit hit = { .verb = ACCESS_NONE };
 
+	*to = (struct access_hit){ .verb = ACCESS_NONE, .where = "" };
 	*f = (struct relay_facts){
 		.rcpt_class = class, .login = ask->sender->login.n > 0, .login_barred = ask->sender->login_barred, .in_mynetworks = c->in_mynetworks,
 		.in_relay_networks = c->in_relay_networks, .connect_addr = c->connect_addr, .name = c->name_state, .name_ours = c->name_ours,
 		.drac = p->s->drac && c->addr.len != 0 ? ask->drac : RELAY_DRAC_OFF, .must_login = (ask->listener->flags & LISTENER_MUST_LOGIN) != 0,
 		.lmtp = (ask->listener->flags & LISTENER_LMTP) != 0,
 	};
-	if (class == ROUTE_REMOTE && access_rcpt_relay(p->access, ask->rcpt, a, &hit, e) != 0)
+	if (class == ROUTE_REMOTE && access_rcpt_relay(p->access, ask->rcpt, a, to, e) != 0)
 		return -1;
-	f->to_relay = hit.verb == ACCESS_RELAY;
+	f->to_relay = to->verb == ACCESS_RELAY;
 	return is_routed(p, ask, a, &f->rcpt_routed, e);
 }
 
-static void explain_client(const struct policy_ask *ask)
+/* Where the rule that said yes stands. */
+static const char *where_of(struct policy *p, const struct policy_ask *ask, enum relay_rule rule, const struct access_hit *to)
 {
-	static const char *const names[] = {
-		[RELAY_NAME_OK] = "confirmed by DNS both ways", [RELAY_NAME_FORGED] = "may be forged: the name does not lead back to the address",
-		[RELAY_NAME_FAIL] = "the address has no name", [RELAY_NAME_TEMP] = "DNS did not answer",
-	};
-	const struct policy_client *c = ask->client;
-
-	policy_step(ask, "client name: %.*s (%s)", SLICE_FMT(c->name.n > 0 ? c->name : SLICE("unknown")), names[c->name_state]);
-	policy_step(ask, "client network: %s%s%s", c->in_mynetworks || c->in_relay_networks || c->connect_addr ? "may relay" : "no permission by address",
-	    c->where[0] != '\0' ? " - " : "", c->where);
-	policy_step(ask, "login: %.*s", SLICE_FMT(ask->sender->login.n > 0 ? ask->sender->login : SLICE("none")));
+	if (rule == RELAY_BY_LOCAL || rule == RELAY_BY_RELAY_DOMAIN)
+		return route_where_listed(p->router, ask->rcpt->domain);
+	if (rule == RELAY_BY_TO)
+		return to->where;
+	return rule >= RELAY_BY_MYNETWORKS && rule <= RELAY_BY_NAME ? ask->client->where : "";
 }
 
 /* c */
@@ -103,20 +77,20 @@ static int check_relay(struct policy *p, const struct policy_ask *ask, enum rout
 {
 	struct relay_facts f;
 	struct relay_verdict v;
+	struct access_hit to;
 
-	if (gather(p, ask, class, a, &f, e) != 0)
+	if (gather(p, ask, class, a, &f, &to, e) != 0)
 		return -1;
 	v = relay_decide(&f);
 	out->relay = v.rule;
 	out->rule = relay_rule_word(v.rule);
-	out->where = v.answer == RELAY_YES && v.rule >= RELAY_BY_MYNETWORKS && v.rule <= RELAY_BY_NAME ? ask->client->where : "";
+	out->where = v.answer == RELAY_YES ? where_of(p, ask, v.rule, &to) : "";
 	if (v.answer == RELAY_ASK_DRAC)
 		out->answer = POLICY_ASK_DRAC;
 	else if (v.answer != RELAY_YES)
-		*out = (struct policy_verdict){ .answer = POLICY_NO, .rule = out->rule, .where = "", .relay = v.rule,
+		*out = (struct policy_verdict){ .answer = POLICY_NO, .code = relay_reply_code(v.rule), .rule = out->rule, .where = "", .relay = v.rule,
 		    .reply = policy_reply(a, NULL, relay_reply_code(v.rule), ask->rcpt, slice_of(relay_reply_text(v.rule))) };
-	policy_step(ask, "relay permission: %s - %s", v.answer == RELAY_YES ? "yes" : v.answer == RELAY_NO ? "no" : v.answer == RELAY_LATER ? "not now" : "dracd is asked",
-	    v.answer == RELAY_ASK_DRAC ? "nothing else speaks for the client" : relay_rule_text(v.rule));
+	policy_explain_relay(p, ask, &f, &to, &v);
 	return 0;
 }
 
@@ -126,6 +100,11 @@ static struct slice route_reply(struct arena *a, const struct route_verdict *v, 
 	return slice_of(arena_printf(a, "%s %.*s", v->code, SLICE_FMT(policy_reply(a, NULL, CODE_NONE, rcpt, v->text))));
 }
 
+static bool class_is_ours(const struct policy_ask *ask, struct policy *p)
+{
+	return route_class_of(p->router, ask->rcpt->domain) <= ROUTE_VIRTUAL;
+}
+
 /* d */
 static int check_exists(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e)
 {
@@ -133,9 +112,9 @@ static int check_exists(struct policy *p, const struct policy_ask *ask, struct a
 
 	if (route_check(p->router, ask->rcpt, a, &v, e) != 0)
 		return -1;
-	policy_step(ask, "recipient: %s%s%.*s", v.ok ? "exists" : v.code, v.ok ? "" : " ", SLICE_FMT(v.ok ? SLICE("") : v.text));
+	policy_step(ask, "recipient here: %s%s%.*s", class_is_ours(ask, p) ? v.ok ? "exists" : v.code : "no matter, it goes on", v.ok ? "" : " ", SLICE_FMT(v.ok ? SLICE("") : v.text));
 	if (!v.ok)
-		*out = policy_no(route_reply(a, &v, ask->rcpt), "recipient", "");
+		*out = policy_no(CODE_NONE, route_reply(a, &v, ask->rcpt), "recipient", "");
 	return 0;
 }
 
@@ -149,9 +128,9 @@ static void check_dns(const struct policy_ask *ask, struct arena *a, struct poli
 	const struct policy_sender *s = ask->sender;
 
 	if (s->dns == POLICY_DNS_NONE)
-		*out = policy_no(policy_reply(a, NULL, CODE_SENDER_NOWHERE, s->path, SLICE("Domain of sender address does not exist: no bounce could reach it")), "sender-dns", "");
+		*out = policy_no(CODE_SENDER_NOWHERE, policy_reply(a, NULL, CODE_SENDER_NOWHERE, s->path, SLICE("Domain of sender address does not exist: no bounce could reach it")), "sender-dns", "");
 	else if (s->dns == POLICY_DNS_TEMP)
-		*out = policy_no(policy_reply(a, NULL, CODE_SENDER_DNS, s->path, SLICE("Domain of sender address does not resolve now, try again")), "sender-dns", "");
+		*out = policy_no(CODE_SENDER_DNS, policy_reply(a, NULL, CODE_SENDER_DNS, s->path, SLICE("Domain of sender address does not resolve now, try again")), "sender-dns", "");
 }
 
 /* e */
@@ -164,9 +143,7 @@ static void check_kept(const struct policy_ask *ask, struct arena *a, struct pol
 		out->hold = out->hold || kept[i]->hold;
 		if (kept[i]->answer == POLICY_NO)
 			*out = *kept[i];
-		policy_step(ask, "%s: %s%s%s", i == 0 ? "verdict on the client" : "verdict on the sender",
-		    kept[i]->answer == POLICY_NO ? "refused" : kept[i]->discard ? "DISCARD" : kept[i]->hold ? "HOLD" : "nothing against it",
-		    kept[i]->where[0] != '\0' ? " - " : "", kept[i]->where);
+		policy_explain_kept(ask, kept[i], i == 0 ? "client" : "sender");
 	}
 	if (out->answer == POLICY_YES)
 		check_dns(ask, a, out);
@@ -177,10 +154,7 @@ int policy_rcpt(struct policy *p, const struct policy_ask *ask, struct arena *a,
 	enum route_class class = route_class_of(p->router, ask->rcpt->domain);
 	struct policy_verdict v = { .answer = POLICY_YES, .rule = "", .where = "" };
 
-	policy_step(ask, "recipient's domain: %s%s%s", class_words(class), route_where_listed(p->router, ask->rcpt->domain)[0] != '\0' ? " - " : "",
-	    route_where_listed(p->router, ask->rcpt->domain));
-	if (ask->steps != NULL)
-		explain_client(ask);
+	policy_explain_start(p, ask, class);
 	if (check_block(p, ask, class, a, &v, e) != 0)
 		return -1;
 	if (v.answer == POLICY_YES && check_relay(p, ask, class, a, &v, e) != 0)

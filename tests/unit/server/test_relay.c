@@ -258,11 +258,20 @@ static void test_open_ones(void **state)
 {
 	static const struct { const char *networks, *relay_domains, *access, *list, *blame; } cases[] = {
 		{ "0.0.0.0/0", "", "", "", "mynetworks" }, { "0.0.0.0/1 128.0.0.0/1", "", "", "", "mynetworks" }, { "::/0", "", "", "", "mynetworks" },
-		{ "127.0.0.1", "com", "", "", "relay_domains in posthouse.conf" }, { "127.0.0.1", "", "", "# x\nnet\n", "relay-domains:2" },
+		{ "127.0.0.1", "com", "", "", "relay_domains: a whole" }, { "127.0.0.1", "", "", "# x\nnet\n", "relay-domains:2" },
 		{ "127.0.0.1", "", "a.test OK\nConnect:1 OK\nTo:com RELAY\n", "", "access:3" }, { "127.0.0.1", "", "Connect:0.0.0.0/2 RELAY\n", "", "access:1" },
 		{ "127.0.0.1", "", "net RELAY\n", "", "access:1" }, { "127.0.0.1", "", "", "64.0.0.0/2\n", "relay-domains:1" },
 		{ "127.0.0.1", "", "Connect:1 RELAY\nConnect:8 RELAY\nConnect:77 RELAY\nConnect:93 RELAY\n", "", "open relay" },
+		{ "::ffff:0.0.0.0/96", "", "", "", "0.0.0.0/0 in mynetworks" }, { "2000::/3", "", "", "", "2000::/3 in mynetworks" }, { "127.0.0.0/8 64.0.0.0/4", "", "", "", "64.0.0.0/4" },
+		{ "127.0.0.1", "co.uk", "", "", "relay_domains" }, { "127.0.0.1", "", "x.test RELAY\nTo:com.cn RELAY\n", "", "access:2" }, { "127.0.0.1", "", "com. RELAY\n", "", "access:1" },
+		{ "127.0.0.1", "", "", "office.test\n\nIPv6:2001\n", "relay-domains:3" }, { "127.0.0.1", "", "Connect:IPv6:2a00 relay\n", "", "access:1" },
+		{ "127.0.0.1", "", "Connect:2000::/3 RELAY\n", "", "access:1" }, { "127.0.0.1", "", "0.0.0.0/0\tRelay\n", "", "access:1" },
+		{ "127.0.0.1", "", "Connect:2 RELAY\nConnect:23 RELAY\nConnect:41 RELAY\n58 RELAY\n", "8\n151\n", "open relay" },
+		{ "127.0.0.1", "", "Connect:xn--p1ai RELAY\n", "", "access:1" }, { "127.0.0.1", "", "To:\xd1\x80\xd1\x84 RELAY\n", "", "access:1" },
+		/* what an honest office may have */
 		{ "127.0.0.0/8 10.0.0.0/8 192.168.0.0/16 fd00::/8", "backup.test", "Connect:10 RELAY\nTo:x.test RELAY\n", "203.0.113\n", NULL },
+		{ "127.0.0.0/8 ::1", "corp lan home", "Connect:IPv6:2001:db8 RELAY\nConnect:internal RELAY\nConnect:9 RELAY\nConnect:192.0.2.7 RELAY\nTo:partner.co.uk RELAY\n", "IPv6:2001:db8:7\npartner.test.\n", NULL },
+		{ "", "", "From:com RELAY\nFrom:0.0.0.0/0 RELAY\ncom OK\nConnect:net REJECT\nTo:com REJECT\nConnect:0.0.0.0/0 OK\n", "", NULL },
 	};
 
 	(void)state;
@@ -286,6 +295,60 @@ static void test_open_ones(void **state)
 	}
 }
 
+/* A list that believes anybody's word about addresses. */
+static void test_open_proxies(void **state)
+{
+	struct settings *s = settings("127.0.0.1", "");
+	struct policy *p;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	put("access", "");
+	put("relay-domains", "");
+	s->proxy_protocol_from = "10.0.0.5 0.0.0.0/0";
+	assert_int_equal(policy_new(&p, s, &e), 0);
+	assert_int_equal(policy_is_closed(p, &e), -1);
+	assert_non_null(strstr(e.text, "proxy_protocol_from"));
+	s->proxy_protocol_from = "10.0.0.0/24 203.0.113.7";
+	assert_int_equal(policy_is_closed(p, &e), 0);
+	policy_free(&p);
+	conf_free(&s);
+}
+
+/* A text that is broken or gone hides nothing: what is judged is what answers. */
+static void test_what_answers_is_judged(void **state)
+{
+	struct settings *s = settings("127.0.0.1", "");
+	struct policy *p;
+	struct err e = ERR_INIT;
+	char access[300], image[300];
+
+	(void)state;
+	snprintf(access, sizeof(access), "%s/access", dir);
+	snprintf(image, sizeof(image), "%s/access.db", dir);
+	put("access", "Connect:0.0.0.0/1 RELAY\n");
+	assert_int_equal(policy_new(&p, s, &e), 0);
+	put("access", "Connect:0.0.0.0/1 RELAY\nnonsense\n");
+	assert_int_equal(policy_refresh(p, &e), 0);
+	assert_int_equal(policy_is_closed(p, &e), -1);
+	assert_non_null(strstr(e.text, "as it is in use"));
+	policy_free(&p);
+	assert_int_equal(unlink(access), 0);
+	assert_int_equal(policy_new(&p, s, &e), 0);
+	assert_int_equal(policy_is_closed(p, &e), -1);
+	policy_free(&p);
+	assert_int_equal(unlink(image), 0);
+	/* and a broken text with a good last content does not stop mail */
+	put("access", "Connect:192.0.2.7 RELAY\n");
+	assert_int_equal(policy_new(&p, s, &e), 0);
+	put("access", "Connect:0.0.0.0/1 RELAY\nnonsense\n");
+	assert_int_equal(policy_refresh(p, &e), 0);
+	assert_int_equal(policy_is_closed(p, &e), 0);
+	policy_free(&p);
+	put("access", "");
+	conf_free(&s);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -303,7 +366,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_fact), cmocka_unit_test(test_policies), cmocka_unit_test(test_open_ones) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_every_fact), cmocka_unit_test(test_policies), cmocka_unit_test(test_open_ones), cmocka_unit_test(test_open_proxies),
+		cmocka_unit_test(test_what_answers_is_judged) };
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
