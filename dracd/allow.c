@@ -88,9 +88,8 @@ static int parse_line(struct allow *a, const char *path, unsigned line, struct s
 	return add_old(a, path, line, first, second, e);
 }
 
-int allow_parse(struct allow **a_out, const char *path, struct slice text, struct err *e)
+static int parse_lines(struct allow *a, const char *path, struct slice text, struct err *e)
 {
-	struct allow *a = mem_new(sizeof(*a));
 	struct slice line;
 	unsigned n = 0;
 
@@ -98,10 +97,19 @@ int allow_parse(struct allow **a_out, const char *path, struct slice text, struc
 		n++;
 		if (line.n != 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		if (parse_line(a, path, n, line, e) != 0) {
-			allow_free(&a);
+		if (parse_line(a, path, n, line, e) != 0)
 			return -1;
-		}
+	}
+	return 0;
+}
+
+int allow_parse(struct allow **a_out, const char *path, struct slice text, struct err *e)
+{
+	struct allow *a = mem_new(sizeof(*a));
+
+	if (parse_lines(a, path, text, e) != 0) {
+		allow_free(&a);
+		return -1;
 	}
 	*a_out = a;
 	return 0;
@@ -127,38 +135,62 @@ static void add_own(struct allow *a)
 	freeifaddrs(all);
 }
 
-int allow_load(struct allow **a_out, const char *path, struct err *e)
+/* 0: its lines are added; 1: there is no such file. */
+static int add_file(struct allow *a, const char *path, struct err *e)
 {
 	struct buf text;
 	struct err why = ERR_INIT;
+	int rc;
 
 	buf_init(&text, ALLOW_FILE_MAX);
-	if (file_read(path, &text, &why) != 0) {
-		buf_done(&text);
-		if (why.kind != ERR_NOTFOUND)
-			return err_set(e, why.kind, 0, "%s", why.text);
-		*a_out = mem_new(sizeof(**a_out));
-		add_own(*a_out);
-		return 0;
-	}
-	int rc = allow_parse(a_out, path, buf_view(&text), e);
-
+	if (file_read(path, &text, &why) == 0)
+		rc = parse_lines(a, path, buf_view(&text), e);
+	else
+		rc = why.kind == ERR_NOTFOUND ? 1 : err_set(e, why.kind, 0, "%s", why.text);
 	buf_done(&text);
 	return rc;
+}
+
+int allow_add_file(struct allow *a, const char *path, struct err *e)
+{
+	return add_file(a, path, e) < 0 ? -1 : 0;
+}
+
+int allow_load(struct allow **a_out, const char *path, struct err *e)
+{
+	struct allow *a = mem_new(sizeof(*a));
+	int rc = add_file(a, path, e);
+
+	if (rc < 0) {
+		allow_free(&a);
+		return -1;
+	}
+	if (rc == 1)
+		add_own(a);
+	*a_out = a;
+	return 0;
+}
+
+int allow_add_list(struct allow *a, const char *setting, const char *value, struct err *e)
+{
+	struct slice rest = slice_of(value), word;
+	struct net_prefix p;
+
+	while (conf_word(&rest, &word)) {
+		if (net_prefix_parse(word, &p) != 0)
+			return err_set(e, ERR_SYNTAX, 0, "%s: '%.*s' is not an address or a network", setting, SLICE_FMT(slice_head(word, 60)));
+		add_addr(a, &p.addr, p.bits);
+	}
+	return 0;
 }
 
 int allow_from_list(struct allow **a_out, const char *setting, const char *value, struct err *e)
 {
 	struct allow *a = mem_new(sizeof(*a));
-	struct slice rest = slice_of(value), word;
-	struct net_prefix p;
 
-	while (conf_word(&rest, &word)) {
-		if (net_prefix_parse(word, &p) != 0) {
-			allow_free(&a);
-			return err_set(e, ERR_SYNTAX, 0, "%s: '%.*s' is not an address or a network", setting, SLICE_FMT(slice_head(word, 60)));
-		}
-		add_addr(a, &p.addr, p.bits);
+	if (allow_add_list(a, setting, value, e) != 0) {
+		allow_free(&a);
+		return -1;
 	}
 	*a_out = a;
 	return 0;

@@ -25,5 +25,8 @@ size_t allow_count(const struct allow *a);
 
 /* Networks of a setting ("0.0.0.0/8 ::1"), for drac_never and the like; single addresses too. Errors name the setting. */
 int allow_from_list(struct allow **a_out, const char *setting, const char *value, struct err *e) WARN_UNUSED;
+/* More of them, of another setting or of a file in the syntax of the allow file (a missing one adds nothing). After -1 some may have been added. */
+int allow_add_list(struct allow *a, const char *setting, const char *value, struct err *e) WARN_UNUSED;
+int allow_add_file(struct allow *a, const char *path, struct err *e) WARN_UNUSED;
 
 #endif

@@ -44,6 +44,24 @@ struct core {
 	unsigned log_lines, log_left_out;
 };
 
+static void config_path(const struct core *c, const char *name, struct buf *out)
+{
+	buf_reset(out);
+	if (name[0] != '/')
+		buf_putf(out, "%s/", c->s->config_directory);
+	buf_puts(out, name);
+}
+
+static int load_never(struct core *c, struct buf *path, struct err *e)
+{
+	if (allow_from_list(&c->never, "drac_never", c->s->drac_never, e) != 0)
+		return -1;
+	config_path(c, c->s->drac_never_file, path);
+	if (allow_add_file(c->never, buf_str(path), e) != 0)
+		return -1;
+	return allow_add_list(c->never, "proxy_protocol_from", c->s->proxy_protocol_from, e);
+}
+
 static int load_lists(struct core *c, struct err *e)
 {
 	const struct settings *s = c->s;
@@ -51,12 +69,10 @@ static int load_lists(struct core *c, struct err *e)
 	int rc;
 
 	buf_init(&path, 4096);
-	if (s->drac_allow[0] != '/')
-		buf_putf(&path, "%s/", s->config_directory);
-	buf_puts(&path, s->drac_allow);
-	rc = allow_load(&c->callers, buf_str(&path), e);
+	config_path(c, s->drac_allow, &path);
+	rc = allow_load(&c->callers, buf_str(&path), e) != 0 || load_never(c, &path, e) != 0 ? -1 : 0;
 	buf_done(&path);
-	if (rc != 0 || allow_from_list(&c->never, "drac_never", s->drac_never, e) != 0 || allow_from_list(&c->trusted, "drac_trust_v1", s->drac_trust_v1, e) != 0)
+	if (rc != 0 || allow_from_list(&c->trusted, "drac_trust_v1", s->drac_trust_v1, e) != 0)
 		return -1;
 	return allow_from_list(&c->covered, "mynetworks", s->mynetworks, e);
 }

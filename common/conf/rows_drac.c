@@ -33,8 +33,12 @@ static const struct conf_param rows[] = {
 	CONF_STRING(drac_allow, "dracd.allow",
 	    "The file in config_directory that says who may register addresses: lines of NETMASK ADDRESS as before, or of ADDRESS/BITS. "
 	    "Without the file only this machine may."),
-	CONF_LIST(drac_never, "0.0.0.0/8 224.0.0.0/3 ::/128 fe80::/10 ff00::/8",
-	    "Addresses that no login opens, such as those of proxies and web mail, behind which many people sit."),
+	CONF_LIST(drac_never, "0.0.0.0/8 100.64.0.0/10 169.254.0.0/16 224.0.0.0/3 ::/128 fe80::/10 ff00::/8",
+	    "Addresses that no login opens: those behind which many people sit (web mail, carriers), and those that are nobody's. "
+	    "The networks of proxy_protocol_from are never opened either."),
+	CONF_STRING(drac_never_file, "dracd.never",
+	    "The same as a file in config_directory, one address or ADDRESS/BITS a line. The one that comes with Posthouse lists the mail services that fetch "
+	    "mail for their users. It need not exist."),
 	CONF_LIST(drac_trust_v1, "",
 	    "Callers, by address, whose registrations in versions 1 and 2 count although these versions name no user. "
 	    "With them the sender's address can not be checked; 127.0.0.1 is what an old poppassd or courier patch needs."),

@@ -89,6 +89,7 @@ struct settings {
 	const char *drac_table;                                       /* $state_directory/drac/dracd.db */
 	const char *drac_allow;                                       /* the allow file */
 	const char *drac_never;                                       /* networks that are never authorised */
+	const char *drac_never_file;                                  /* more of them */
 	const char *drac_trust_v1;                                    /* callers whose v1/v2 grants count although they name no user */
 	bool drac_match_sender;
 	uint32_t drac_lifetime, drac_max_age;

@@ -53,10 +53,37 @@ static void allow_file(void **state)
 	assert_non_null(strstr(e.text, "drac_never: 'bogus'"));
 }
 
+/* The list that we ship, with the setting's default. */
+static void shipped_never_list(void **state)
+{
+	static const struct { const char *addr; bool never; } cases[] = {
+		{ "209.85.220.41", true }, { "2a00:1450:4864:20::1", true }, { "40.92.1.1", true }, { "40.107.8.9", true }, { "2a01:111:f403:c100::2", true },
+		{ "192.0.2.1", false }, { "93.184.216.34", false }, { "2001:db8::1", false }, { "127.0.0.1", false },
+	};
+	struct allow *a = NULL;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(allow_from_list(&a, "drac_never", "", &e), 0);
+	assert_int_equal(allow_add_file(a, "/nonexistent/dracd.never", &e), 0);
+	assert_int_equal(allow_count(a), 0);
+	if (allow_add_file(a, "etc/dracd.never", &e) != 0)
+		fail_msg("%s", e.text);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct net_addr c = addr_of(cases[i].addr);
+		if (allow_has(a, &c) != cases[i].never)
+			fail_msg("%s", cases[i].addr);
+	}
+	assert_int_equal(allow_add_list(a, "proxy_protocol_from", "10.0.0.0/8 nonsense", &e), -1);
+	assert_non_null(strstr(e.text, "proxy_protocol_from: 'nonsense'"));
+	allow_free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(allow_file),
+		cmocka_unit_test(shipped_never_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

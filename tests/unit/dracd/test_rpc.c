@@ -199,6 +199,26 @@ static void version_3_rights_and_lists(void **state)
 	conf_free(&s);
 }
 
+static void addresses_that_no_login_opens(void **state)
+{
+	static const char *const never[] = { "0.1.2.3", "100.64.0.9", "100.127.255.255", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1", "203.0.113.5" };
+	static const char *const others[] = { "100.128.0.1", "169.253.1.1", "203.0.113.6", "10.0.0.1", "2001:db8::1", "127.0.0.1" };
+	struct settings *s;
+	struct core *c = new_core(&s, "proxy_protocol_from=203.0.113.5");
+	struct core_caller admin = caller_of(DOOR_LOCAL, "127.0.0.1", CLASS_ADMIN);
+	struct drac_entry e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+		if (grant_by(c, &admin, never[i], "u1@x", &e) != DRAC3_NEVER)
+			fail_msg("%s", never[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (grant_by(c, &admin, others[i], "u1@x", &e) != DRAC3_OK)
+			fail_msg("%s", others[i]);
+	core_free(&c);
+	conf_free(&s);
+}
+
 static void pages(void **state)
 {
 	struct settings *s;
@@ -274,6 +294,7 @@ int main(void)
 		cmocka_unit_test(heads_that_are_wrong),
 		cmocka_unit_test(short_datagrams_store_nothing),
 		cmocka_unit_test(version_3_rights_and_lists),
+		cmocka_unit_test(addresses_that_no_login_opens),
 		cmocka_unit_test(pages),
 		cmocka_unit_test(lifetime_zero_is_refused),
 	};
