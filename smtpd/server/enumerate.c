@@ -209,29 +209,3 @@ int policy_is_closed(struct policy *p, struct err *e)
 	arena_free(&pr.a);
 	return r;
 }
-
-/* ---- posthouse check ---- */
-
-static int check_value(void *ctx, const struct access_entry *en, struct err *e)
-{
-	return en->hit.verb == ACCESS_BROKEN ? err_set(e, ERR_SYNTAX, 0, "%s:%u: the value of \"%.*s\" is none of OK, RELAY, REJECT, DISCARD, SKIP, HOLD, DEFER, "
-	    "ERROR:nnn text, nnn text", (const char *)ctx, en->line, SLICE_FMT(en->key)) : 0;
-}
-
-int policy_lint(const struct settings *s, struct buf *notes, struct err *e)
-{
-	struct policy *p;
-	char *file;
-	int r;
-
-	if (policy_new(&p, s, e) != 0)
-		return -1;
-	file = strrchr(p->access_path, '/') == NULL ? p->access_path : strrchr(p->access_path, '/') + 1;
-	r = policy_is_closed(p, e);
-	if (r == 0)
-		r = access_each(p->access_path, check_value, file, e);
-	policy_warnings(p, notes);
-	(void)route_lint(p->router, notes);
-	policy_free(&p);
-	return r;
-}

@@ -52,6 +52,8 @@ void policy_explain_start(struct policy *p, const struct policy_ask *ask, enum r
 
 void policy_explain_block(const struct policy_ask *ask, const struct access_hit *hit, struct arena *a)
 {
+	if (ask->steps == NULL)
+		return;
 	policy_step(ask, "access map, To: for %.*s: %s%s%s", SLICE_FMT(path_text(ask->rcpt, a)), verb_word(hit), BY(hit->where));
 }
 
@@ -82,6 +84,16 @@ void policy_explain_relay(struct policy *p, const struct policy_ask *ask, const 
 	policy_step(ask, "  DRAC: %s", dracs[f->drac]);
 	policy_step(ask, "  %s: %s", v->answer == RELAY_YES ? "yes" : v->answer == RELAY_NO ? "no" : v->answer == RELAY_LATER ? "not now" : "dracd is asked",
 	    v->answer == RELAY_ASK_DRAC ? "nothing else speaks for the client" : relay_rule_text(v->rule));
+}
+
+void policy_explain_exists(struct policy *p, const struct policy_ask *ask, const struct route_verdict *v)
+{
+	if (ask->steps == NULL)
+		return;
+	if (route_class_of(p->router, ask->rcpt->domain) > ROUTE_VIRTUAL)
+		policy_step(ask, "recipient: not here, it goes on");
+	else
+		policy_step(ask, "recipient here: %s%s%.*s", v->ok ? "exists" : v->code, v->ok ? "" : " ", SLICE_FMT(v->ok ? SLICE("") : v->text));
 }
 
 void policy_explain_kept(const struct policy_ask *ask, const struct policy_verdict *kept, const char *whom)

@@ -25,6 +25,7 @@ void policy_step(const struct policy_ask *ask, const char *fmt, ...) PRINTF_LIKE
 void policy_explain_start(struct policy *p, const struct policy_ask *ask, enum route_class class);
 void policy_explain_block(const struct policy_ask *ask, const struct access_hit *hit, struct arena *a);
 void policy_explain_relay(struct policy *p, const struct policy_ask *ask, const struct relay_facts *f, const struct access_hit *to, const struct relay_verdict *v);
+void policy_explain_exists(struct policy *p, const struct policy_ask *ask, const struct route_verdict *v);
 void policy_explain_kept(const struct policy_ask *ask, const struct policy_verdict *kept, const char *whom);
 
 struct policy_verdict policy_no(enum code c, struct slice reply, const char *rule, const char *where);

@@ -100,11 +100,6 @@ static struct slice route_reply(struct arena *a, const struct route_verdict *v, 
 	return slice_of(arena_printf(a, "%s %.*s", v->code, SLICE_FMT(policy_reply(a, NULL, CODE_NONE, rcpt, v->text))));
 }
 
-static bool class_is_ours(const struct policy_ask *ask, struct policy *p)
-{
-	return route_class_of(p->router, ask->rcpt->domain) <= ROUTE_VIRTUAL;
-}
-
 /* d */
 static int check_exists(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e)
 {
@@ -112,7 +107,7 @@ static int check_exists(struct policy *p, const struct policy_ask *ask, struct a
 
 	if (route_check(p->router, ask->rcpt, a, &v, e) != 0)
 		return -1;
-	policy_step(ask, "recipient here: %s%s%.*s", class_is_ours(ask, p) ? v.ok ? "exists" : v.code : "no matter, it goes on", v.ok ? "" : " ", SLICE_FMT(v.ok ? SLICE("") : v.text));
+	policy_explain_exists(p, ask, &v);
 	if (!v.ok)
 		*out = policy_no(CODE_NONE, route_reply(a, &v, ask->rcpt), "recipient", "");
 	return 0;

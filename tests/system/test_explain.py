@@ -143,6 +143,19 @@ def test_codes():
     assert r.returncode == 65 and "explain list" in r.stderr, r
 
 
+def test_check_tells_what_never_works():
+    set_up()
+    for line, word in (("Connect:10.0.0.5/8 OK", "access:17: \"10.0.0.5/8\" is not a network"), ("Connect:IPv6:2001:db8:: OK", "never matches: leave out the last ::"), ("x.test REJEKT", "access:15: the value of"),
+                       ("127.0.0.1RELAY", "access:17: '127.0.0.1RELAY' has no value")):
+        write("access", MAPS["access"].replace("REJEKT", "REJECT" if line != "x.test REJEKT" else "REJEKT") + line + "\n")
+        r = posthouse("check")
+        assert r.returncode != 0 and word in r.stdout + r.stderr, (line, r)
+    write("access", "old.test relay\nClientRate:127.0.0.1 0\nTo:x.test RELAY\n")
+    r = posthouse("check")
+    assert r.returncode == 0 and "access:1: RELAY without a tag" in r.stdout + r.stderr and "access:2: ClientRate: is not read here" in r.stdout + r.stderr, r
+    write("access", MAPS["access"])
+
+
 def test_wrong_words():
     for args, status in ((("--client", "300.1.1.1", "--from", "a@b", "--to", "c@d"), 65), (("--client", "192.0.2.1"), 64), (("--client", "192.0.2.1", "--from", "a@b", "--to", "@"), 65),
                          (("--port", "25", "--client", "192.0.2.1", "--name", "", "--from", "a@b", "--to", "c@d"), 64), (("--foo", "x"), 64)):
