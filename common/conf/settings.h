@@ -101,6 +101,7 @@ struct settings {
 	uint64_t quota_storage;                                       /* default of a user; 0: none */
 	uint32_t quota_messages;
 	uint32_t over_quota_grace;                                    /* seconds: a full mailbox is "try again" so long, then a refusal */
+	const char *mail_spool_directory;                             /* "" is off */
 	const char *special_folders;                                  /* "Drafts Sent Junk Trash Archive" */
 	const char *pop3_uidl_format;
 	uint32_t pop3_timeout, imap_timeout, imap_park_after;

@@ -469,7 +469,7 @@ static void close_others(int keep_a, int keep_b)
 }
 
 /* Nothing of the spawner but the channel and the log comes along: no link to a front, no other user's session. */
-static void drop_inherited(int fd)
+void session_proc_drop_inherited(int fd)
 {
 	sigset_t none;
 
@@ -500,7 +500,7 @@ void session_proc_run(const struct session_boot *boot)
 		_exit(1);
 	snprintf(name, sizeof(name), "%sd:session", boot->proto->name);
 	prctl(PR_SET_NAME, name);
-	drop_inherited(boot->fd);
+	session_proc_drop_inherited(boot->fd);
 	ss.l = loop_new();
 	ss.env = (struct session_env){ .s = boot->s, .wall_s = clock_wall_s, .shared = &ss.shared };
 	list_init(&ss.conns);

@@ -23,4 +23,7 @@ struct session_boot {
 /* First call in the forked child: drops what it inherited, opens the mailboxes, confines itself, serves, exits. */
 NORETURN void session_proc_run(const struct session_boot *boot);
 
+/* The first step for other children of the spawner, too: closes all but fd (-1: nothing) and the log, and resets signals. */
+void session_proc_drop_inherited(int fd);
+
 #endif

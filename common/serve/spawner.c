@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "serve/accounts.h"
 #include "serve/login.h"
+#include "serve/mailspool.h"
 #include "serve/sandbox.h"
 #include "serve/session_msg.h"
 #include "serve/session_proc.h"
@@ -240,8 +241,10 @@ static void on_child(void *ctx, int signo)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct worker *w = worker_by_pid(sp, pid);
 
-		if (w == NULL)
+		if (w == NULL) {
+			(void)mailspools_reaped(sp->spools, pid, status);
 			continue;
+		}
 		report(w, status);
 		w->reaped = true;
 		worker_free_if_over(w);
@@ -269,8 +272,7 @@ static void begin_or_wake(struct worker *w, const struct session_card *card)
 		renew_begin(w->sp->renew, &g, &w->logins);
 }
 
-/* The card is one that may come in. */
-static void pass(void *ctx, void *front, struct session_card *card, int fd)
+static void hand_over(void *ctx, void *front, struct session_card *card, int fd)
 {
 	struct spawner *sp = ctx;
 	struct sfront *f = front;
@@ -295,6 +297,15 @@ static void pass(void *ctx, void *front, struct session_card *card, int fd)
 	accounts_limits_of(sp->s, sp->accounts, u->name, &card->quota_octets, &card->quota_messages);
 	begin_or_wake(u->worker, card);
 	session_msg_card(u->worker->c, SMSG_START, card, fd);
+}
+
+/* The card is one that may come in. */
+static void pass(void *ctx, void *front, struct session_card *card, int fd)
+{
+	struct spawner *sp = ctx;
+
+	if (!mailspools_hold(sp->spools, front, card, fd))
+		hand_over(sp, front, card, fd);
 }
 
 static void turn_away(void *ctx, void *front, struct session_card *card, int fd)
@@ -403,6 +414,7 @@ static void on_front_close(void *ctx)
 		}
 	}
 	gate_forget(sp->gate, f);
+	mailspools_forget(sp->spools, f);
 	chan_free(&f->c);
 	list_remove(&f->node);
 	free(f);
@@ -451,7 +463,7 @@ static void confine(struct spawner *sp)
 {
 	struct arena *a = arena_new(0);
 	const char *const read_paths[] = { "/usr/lib", accounts_directory(sp->s, a), NULL };
-	const char *write_paths[] = { sp->s->mail_directory, NULL };
+	const char *write_paths[] = { sp->s->mail_directory, sp->s->mail_spool_directory[0] != '\0' ? sp->s->mail_spool_directory : NULL, NULL };
 	struct sandbox sb = { .needs = SANDBOX_UNIX | SANDBOX_FORK, .read_paths = read_paths, .write_paths = write_paths };
 	struct err e = ERR_INIT;
 
@@ -478,9 +490,11 @@ void session_spawner_run(struct proc *p, const struct session_proto *proto)
 		log_warn("the users' own quotas are not known: %s", e.text);
 	}
 	confine(&sp);
+	sp.spools = mailspools_new(sp.l, sp.s, sp.calls, hand_over, &sp);
 	proc_start(p, &events, &sp);
 	proc_ready(p);
 	loop_run(sp.l);
+	mailspools_free(&sp.spools);
 	gate_free(&sp.gate);
 	renew_free(&sp.renew);
 	users_close(&sp.accounts);

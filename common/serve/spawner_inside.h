@@ -21,6 +21,7 @@ struct spawner {
 	struct hmap *users;                                           /* name -> suser */
 	struct hmap *parked;                                          /* of serve/parked.h */
 	struct gate *gate;
+	struct mailspools *spools;                                    /* NULL: off */
 	struct renew *renew;                                          /* NULL: no DRAC */
 	struct users *accounts;                                       /* for quotas; NULL: could not be opened, the settings count */
 	struct list_node fronts, workers;
