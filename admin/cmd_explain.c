@@ -119,17 +119,25 @@ static void on_domain(void *ctx, enum names_domain state)
 	answered(x);
 }
 
-static void ask_dns(struct explain *x)
+static enum policy_dns look_up(struct explain *x, const char *whose, struct slice domain)
 {
 	static const enum policy_dns dns[] = { [NAMES_DOMAIN_FINE] = POLICY_DNS_FINE, [NAMES_DOMAIN_NONE] = POLICY_DNS_NONE, [NAMES_DOMAIN_TEMP] = POLICY_DNS_TEMP };
 	static const char *const words[] = { [NAMES_DOMAIN_FINE] = "exists", [NAMES_DOMAIN_NONE] = "does not exist", [NAMES_DOMAIN_TEMP] = "can't be looked up now" };
 
-	if (!policy_wants_dns(x->policy, &x->client, &x->sender))
-		return;
-	if (names_domain(x->names, x->from.domain, DNS_MS, on_domain, x) != NULL)
+	if (names_domain(x->names, domain, DNS_MS, on_domain, x) != NULL)
 		wait_for_answer(x);
-	x->c.dns = dns[x->domain_state];
-	buf_putf(&x->steps, "sender's domain %.*s: %s\n", SLICE_FMT(x->from.domain), words[x->domain_state]);
+	buf_putf(&x->steps, "%s domain %.*s: %s\n", whose, SLICE_FMT(domain), words[x->domain_state]);
+	return dns[x->domain_state];
+}
+
+static void ask_dns(struct explain *x)
+{
+	const struct policy_ask ask = { .listener = x->c.listener, .client = &x->client, .sender = &x->sender, .rcpt = &x->to };
+
+	if (policy_wants_dns(x->policy, &x->client, &x->sender))
+		x->c.dns = look_up(x, "sender's", x->from.domain);
+	if (policy_wants_rcpt_dns(x->policy, &ask, x->a))
+		x->c.rcpt_dns = look_up(x, "recipient's", x->to.domain);
 }
 
 static void on_drac(void *ctx, const struct drac_grant *g)

@@ -15,7 +15,7 @@ struct explain_case {
 	struct slice name, login;
 	enum relay_name name_state;
 	const struct path *from, *to;
-	enum policy_dns dns;                                          /* of the sender's domain, where it was asked */
+	enum policy_dns dns, rcpt_dns;                                /* of the sender's domain and the recipient's, where they were asked */
 	enum relay_drac drac;                                         /* NOT_ASKED, until it must be */
 };
 

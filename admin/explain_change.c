@@ -13,7 +13,7 @@
 int explain_judge(struct policy *p, const struct explain_case *c, struct policy_client *client_out, struct policy_sender *sender_out, struct buf *steps, struct arena *a,
     struct policy_verdict *out, struct err *e)
 {
-	struct policy_ask ask = { .listener = c->listener, .client = client_out, .sender = sender_out, .rcpt = c->to, .drac = c->drac, .steps = steps };
+	struct policy_ask ask = { .listener = c->listener, .client = client_out, .sender = sender_out, .rcpt = c->to, .drac = c->drac, .rcpt_dns = c->rcpt_dns, .steps = steps };
 
 	if (policy_client_init(p, client_out, &c->addr, c->name, c->name_state, a, e) != 0 ||
 	    policy_sender_init(p, sender_out, client_out, c->from, c->login, a, e) != 0)

@@ -278,6 +278,15 @@ static void set_verdict(struct route_verdict *v, struct slice error, struct aren
 	v->text = slice_trim(rest);
 }
 
+bool route_goes_by_mx(struct router *r, const struct path *rcpt, struct arena *a)
+{
+	struct final f;
+	struct err e = ERR_INIT;
+	const char *where = "";
+
+	return transport_find(r, path_text(rcpt, a), rcpt->domain, a, &f, &where, &e) == 1 && f.kind == FINAL_REMOTE && strcmp(where, "MX") == 0;
+}
+
 /* One way that works is enough: who writes to a list should not be refused because of one stale member. */
 int route_check(struct router *r, const struct path *rcpt, struct arena *a, struct route_verdict *out, struct err *e)
 {

@@ -36,6 +36,9 @@ bool route_is_relay_client(struct router *r, struct slice name_or_empty, const s
 const char *route_where_listed(struct router *r, struct slice domain);
 bool route_has_relay_names(const struct router *r);
 
+/* Does mail for this domain of others go to whoever DNS names, and not by mailertable or relayhost? */
+bool route_goes_by_mx(struct router *r, const struct path *rcpt, struct arena *a);
+
 struct route_verdict { bool ok; const char *code; struct slice text; };             /* code: "550 5.1.1" ...; text in words */
 /* Does this recipient of ours exist, with room? Remote ones are ok here (whether they may be relayed to is another question). */
 int route_check(struct router *r, const struct path *rcpt, struct arena *a, struct route_verdict *out, struct err *e) WARN_UNUSED;

@@ -86,6 +86,7 @@ struct smtp_conn {
 	struct policy_client client;
 	struct policy_sender sender;
 	enum relay_drac drac;                                         /* for the present sender */
+	enum policy_dns rcpt_dns;                                     /* for the present recipient */
 	int64_t drac_until;                                           /* seconds since 1970: then dracd is asked again */
 	struct slice drac_user;                                       /* who vouches */
 	bool logged_client;                                           /* the transaction's client= line is written, with this rule */

@@ -113,6 +113,7 @@ static void log_client(struct smtp_conn *sc, const struct policy_verdict *v)
 
 static void ask_drac(struct smtp_conn *sc);
 static void ask_dns(struct smtp_conn *sc);
+static void ask_rcpt_dns(struct smtp_conn *sc);
 static void ask_room(struct smtp_conn *sc, const struct policy_verdict *v);
 
 static void say_no(struct smtp_conn *sc, const struct policy_verdict *v)
@@ -123,11 +124,12 @@ static void say_no(struct smtp_conn *sc, const struct policy_verdict *v)
 	smtp_conn_answer(sc, &(struct smtp_answer){ .reply = v->reply, .close = slice_starts(v->reply, SLICE("421")) || slice_starts(v->reply, SLICE("521")) });
 }
 
-void smtp_front_want_rcpt(struct smtp_conn *sc)
+static void judge_rcpt(struct smtp_conn *sc)
 {
 	struct smtp_front *f = sc->f;
 	struct policy_ask ask = {
 		.listener = sc->listener, .client = &sc->client, .sender = &sc->sender, .rcpt = smtp_session_ask(sc->session)->path, .drac = sc->drac,
+		.rcpt_dns = sc->rcpt_dns,
 	};
 	struct policy_verdict v;
 	struct err e = ERR_INIT;
@@ -145,9 +147,17 @@ void smtp_front_want_rcpt(struct smtp_conn *sc)
 		say_no(sc, &v);
 	} else if ((sc->listener->flags & LISTENER_LMTP) == 0 && sc->sender.dns == POLICY_DNS_NOT_ASKED && policy_wants_dns(f->policy, &sc->client, &sc->sender)) {
 		ask_dns(sc);
+	} else if (policy_wants_rcpt_dns(f->policy, &ask, sc->verdicts)) {
+		ask_rcpt_dns(sc);
 	} else {
 		ask_room(sc, &v);
 	}
+}
+
+void smtp_front_want_rcpt(struct smtp_conn *sc)
+{
+	sc->rcpt_dns = POLICY_DNS_NOT_ASKED;
+	judge_rcpt(sc);
 }
 
 /* ---- room in the mailboxes that it leads to ---- */
@@ -217,7 +227,7 @@ static void on_drac(void *ctx, const struct drac_grant *g)
 	if (sc->drac == RELAY_DRAC_DOWN)
 		log_warn("dracd did not answer for " SC_WHO ": %s", SC_WHO_ARGS(sc), g->text == NULL ? "" : g->text);
 	sc->state = SC_DIALOGUE;
-	smtp_front_want_rcpt(sc);
+	judge_rcpt(sc);
 }
 
 static void ask_drac(struct smtp_conn *sc)
@@ -227,26 +237,52 @@ static void ask_drac(struct smtp_conn *sc)
 	drac_query(sc->f->drac, &sc->peer, FRONT_SMTP_DRAC_MS, on_drac, sc);
 }
 
-/* ---- the sender's domain ---- */
+/* ---- the domains of sender and recipient ---- */
+
+static enum policy_dns dns_of(enum names_domain state)
+{
+	static const enum policy_dns dns[] = { [NAMES_DOMAIN_FINE] = POLICY_DNS_FINE, [NAMES_DOMAIN_NONE] = POLICY_DNS_NONE, [NAMES_DOMAIN_TEMP] = POLICY_DNS_TEMP };
+
+	return dns[state];
+}
 
 static void on_domain(void *ctx, enum names_domain state)
 {
-	static const enum policy_dns dns[] = { [NAMES_DOMAIN_FINE] = POLICY_DNS_FINE, [NAMES_DOMAIN_NONE] = POLICY_DNS_NONE, [NAMES_DOMAIN_TEMP] = POLICY_DNS_TEMP };
 	struct smtp_conn *sc = ctx;
 
 	sc->query = NULL;
-	sc->sender.dns = dns[state];
+	sc->sender.dns = dns_of(state);
 	sc->state = SC_DIALOGUE;
-	smtp_front_want_rcpt(sc);
+	judge_rcpt(sc);
 }
 
-static void ask_dns(struct smtp_conn *sc)
+static void on_rcpt_domain(void *ctx, enum names_domain state)
+{
+	struct smtp_conn *sc = ctx;
+
+	sc->query = NULL;
+	sc->rcpt_dns = dns_of(state);
+	sc->state = SC_DIALOGUE;
+	judge_rcpt(sc);
+}
+
+static void ask_domain(struct smtp_conn *sc, struct slice domain, names_domain_fn *fn)
 {
 	struct names_query *query;
 
 	smtp_conn_wait(sc);
 	/* An answer from memory comes at once, and the dialogue may be at the next question when this returns. */
-	query = names_domain(sc->f->names, smtp_session_sender(sc->session)->domain, FRONT_SMTP_DOMAIN_MS, on_domain, sc);
+	query = names_domain(sc->f->names, domain, FRONT_SMTP_DOMAIN_MS, fn, sc);
 	if (query != NULL)
 		sc->query = query;
+}
+
+static void ask_dns(struct smtp_conn *sc)
+{
+	ask_domain(sc, smtp_session_sender(sc->session)->domain, on_domain);
+}
+
+static void ask_rcpt_dns(struct smtp_conn *sc)
+{
+	ask_domain(sc, smtp_session_ask(sc->session)->path->domain, on_rcpt_domain);
 }

@@ -65,12 +65,17 @@ int policy_sender_init(struct policy *p, struct policy_sender *s, const struct p
 /* Must the asker look the sender's domain up? */
 bool policy_wants_dns(const struct policy *p, const struct policy_client *c, const struct policy_sender *s);
 
+/* What our users send to a domain that does not exist is refused while they look on, not bounced (smtp.md 2.16): must the asker look this one up? */
+struct policy_ask;
+bool policy_wants_rcpt_dns(struct policy *p, const struct policy_ask *ask, struct arena *a);
+
 struct policy_ask {
 	const struct smtp_listener *listener;
 	const struct policy_client *client;
 	const struct policy_sender *sender;
 	const struct path *rcpt;
 	enum relay_drac drac;
+	enum policy_dns rcpt_dns;                                     /* of the recipient's domain, filled in by the asker when it is known */
 	struct buf *steps;                                            /* explain; NULL */
 };
 int policy_rcpt(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e) WARN_UNUSED;

@@ -144,6 +144,14 @@ static void check_kept(const struct policy_ask *ask, struct arena *a, struct pol
 		check_dns(ask, a, out);
 }
 
+bool policy_wants_rcpt_dns(struct policy *p, const struct policy_ask *ask, struct arena *a)
+{
+	if ((ask->listener->flags & LISTENER_FIX_UPS) == 0 || p->s->accept_unresolvable_domains || ask->rcpt_dns != POLICY_DNS_NOT_ASKED)
+		return false;
+	return ask->rcpt->domain.n > 0 && ask->rcpt->domain.p[0] != '[' && route_class_of(p->router, ask->rcpt->domain) == ROUTE_REMOTE &&
+	    route_goes_by_mx(p->router, ask->rcpt, a);
+}
+
 int policy_rcpt(struct policy *p, const struct policy_ask *ask, struct arena *a, struct policy_verdict *out, struct err *e)
 {
 	enum route_class class = route_class_of(p->router, ask->rcpt->domain);
@@ -158,6 +166,8 @@ int policy_rcpt(struct policy *p, const struct policy_ask *ask, struct arena *a,
 		return -1;
 	if (v.answer == POLICY_YES && !is_open_to_all(ask->rcpt))
 		check_kept(ask, a, &v);
+	if (v.answer == POLICY_YES && ask->rcpt_dns == POLICY_DNS_NONE)
+		v = policy_no(CODE_RCPT_NOWHERE, policy_reply(a, NULL, CODE_RCPT_NOWHERE, ask->rcpt, SLICE("Domain of recipient does not exist")), "recipient-dns", "");
 	*out = v;
 	return 0;
 }

@@ -189,5 +189,21 @@ def test_explain_says_what_smtpd_says():
             assert said == live, (address, sender, rcpt, live, told.stdout)
 
 
+def test_a_user_hears_at_once_of_a_domain_that_does_not_exist():
+    other = lab.Appliance(users=1, settings={"dns_server": dns.setting, "accept_unresolvable_domains": "no", "drac": "no"}, files={"mailertable": "routed.test smtp:[127.0.0.1]:1\n"})
+    with other.smtp("submission") as s:
+        s.starttls(context=other.tls_any())
+        s.login("u1", "secret")
+        assert s.mail("u1@office.example")[0] == 250
+        for _ in range(2):  # the second answer comes from memory
+            code, text = s.rcpt("x@nowhere.test")
+            assert code == 550 and text == b"5.1.2 <x@nowhere.test>... Domain of recipient does not exist [PH-U15]", (code, text)
+            assert s.rcpt("x@pc.friend.test")[0] == 250  # an address is enough
+            assert s.rcpt("x@routed.test")[0] == 250
+            assert s.rcpt("u1@office.example")[0] == 250
+    r = other.posthouse("explain", "--client", "127.0.0.5", "--port", "submission", "--user", "u1", "--from", "u1@office.example", "--to", "x@nowhere.test", check=False)
+    assert r.returncode == 77 and "recipient's domain nowhere.test: does not exist" in r.stdout and "[PH-U15]" in r.stdout, r.stdout
+
+
 if __name__ == "__main__":
     lab.main()

@@ -7,7 +7,7 @@
  *	name: pc.partner.test      the client's name, confirmed by DNS both ways; "forged NAME", "temp"; without: none
  *	given: no-certificate      STARTTLS is not offered
  *	given: drac 192.0.2.7 u1 for 1800    a live grant from now; "drac down": dracd does not answer
- *	given: no-domain x.test    the sender's domain does not exist; "slow-domain x.test": DNS does not answer
+ *	given: no-domain x.test    this domain (of a sender, or of a user's recipient) does not exist; "slow-domain x.test": DNS does not answer
  *	given: spool full, spool broken
  *	envelope: a@x.test|u1@office.test    what the last message had
  *	message: *text*            the last message matches (\r\n as in C-raw)
@@ -297,6 +297,8 @@ static struct smtp_answer on_rcpt(struct smtp_talk *t)
 
 	if (policy_wants_dns(t->policy, &t->client, &t->sender))
 		ask_dns(t);
+	if (policy_wants_rcpt_dns(t->policy, &ask, t->verdicts))
+		ask.rcpt_dns = slice_eq(ask.rcpt->domain, t->no_domain) ? POLICY_DNS_NONE : slice_eq(ask.rcpt->domain, t->slow_domain) ? POLICY_DNS_TEMP : POLICY_DNS_FINE;
 	if (policy_rcpt(t->policy, &ask, t->verdicts, &v, &e) != 0)
 		return no(t, CODE_MAPS_UNREADABLE, e.text);
 	if (v.answer == POLICY_ASK_DRAC) {
