@@ -282,6 +282,9 @@ enum relay_drac policy_read_drac_table(struct policy *p, const struct net_addr *
 		return RELAY_DRAC_DOWN;
 	if (found == 0 || num_u64(value, INT64_MAX, &expires) != 0)
 		return RELAY_DRAC_NONE;
+	/* No grant lasts longer than the lifetime: the file is damaged, or the clock was set back. */
+	if ((int64_t)expires - now_s > (int64_t)p->s->drac_lifetime + 1)
+		return RELAY_DRAC_NONE;
 	return (int64_t)expires > now_s ? RELAY_DRAC_LIVE : RELAY_DRAC_NONE;
 }
 

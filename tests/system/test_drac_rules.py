@@ -3,7 +3,7 @@
 The clock of dracd alone is moved by libfaketime (its wall clock; the monotonic one stays), where that is installed.
 """
 # not under sanitizers: it waits more than it works
-import glob, os, smtplib, subprocess, time
+import glob, os, resource, smtplib, socket, subprocess, time
 
 import drac_lab, lab
 
@@ -30,6 +30,7 @@ def stopped(office, how):
 def test_smtpd_refuses_one_second_past_the_value_with_dracd_stopped():
     """drac_match_sender = no: smtpd reads dracd.db itself when dracd does not answer, and looks at its own clock."""
     need_namespace()
+    lab.need("db5.3_load", "db5.3_dump")
     lifetime = 5 * lab.SLOW
     office = lab.Appliance(settings={"drac_lifetime": "%ds" % lifetime, "drac_match_sender": "no", "drac_trust_v1": "127.0.0.1"})
     try:
@@ -40,6 +41,12 @@ def test_smtpd_refuses_one_second_past_the_value_with_dracd_stopped():
         assert rcpt(office) == 250
         time.sleep(max(0, value + 1.05 - time.time()))
         assert rcpt(office) in (450, 550)
+        for ahead, wanted in ((lifetime - 1, {250}), (lifetime + 60, {450, 550}), (10 * 365 * 86400, {450, 550})):     # a bit that flipped, a clock set back
+            text = "VERSION=3\nformat=print\ntype=btree\ndb_pagesize=512\nHEADER=END\n %s\n %d\nDATA=END\n" % (ROAMER, time.time() + ahead)
+            new = drac_lab.table_path(office) + ".by-hand"
+            subprocess.run(["db5.3_load", new], input=text, text=True, check=True)
+            os.rename(new, drac_lab.table_path(office))
+            assert rcpt(office) in wanted, ahead
     finally:
         stopped(office, 18)
         office.destroy()
@@ -95,6 +102,41 @@ def test_wrong_files_are_named_with_file_and_line():
         for value in ("0", "-5", "abc"):
             r = subprocess.run([os.path.join(lab.BIN, "dracd"), "-C", office.conf, "-o", "drac_lifetime=" + value], capture_output=True, text=True, timeout=20)
             assert r.returncode != 0 and "drac_lifetime" in r.stdout + r.stderr, (value, r.stdout + r.stderr)
+    finally:
+        office.destroy()
+
+
+def test_idle_connections_keep_nobody_out():
+    """reliability.md row 40: 1,024 idle connections ended the original's library."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    office = lab.Appliance()
+    try:
+        idle = [socket.create_connection(("127.0.0.1", office.port["drac-tcp"]), 10) for _ in range(1100)]
+        for s in idle[::3]:
+            s.send(b"\x80\0\0")                                 # a third of them in the middle of a record
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", office.port["drac-tcp"]), 10) as s:
+            s.sendall(drac_lab.record(drac_lab.message(drac_lab.v1_args("198.18.0.1"), 1)))
+            assert s.recv(100)[-4:] == b"\0\0\0\0"
+        assert drac_lab.Caller(office.port["drac-udp"]).add("198.18.0.2") == 0
+        assert time.monotonic() - began < 1 * lab.SLOW
+        assert {"198.18.0.1", "198.18.0.2"} <= set(office.posthouse("drac", "list").split())
+        for s in idle:
+            s.close()
+    finally:
+        office.destroy()
+
+
+def test_another_loopback_address_is_not_this_machine():
+    office = lab.Appliance()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.2", 0))
+            s.settimeout(5)
+            s.sendto(drac_lab.message(drac_lab.v1_args("198.18.0.1"), 1), ("127.0.0.1", office.port["drac-udp"]))
+            assert s.recv(100)[-4:] == b"\0\0\0\1"
+        assert "198.18.0.1" not in office.posthouse("drac", "list")
+        assert "refused caller=127.0.0.2" in office.log()
     finally:
         office.destroy()
 

@@ -168,6 +168,31 @@ static void heap_agrees_with_a_model(void **state)
 	table_free(&t);
 }
 
+/* However many logins there are, the table has its bound; who is in stays in, and is renewed. */
+static void table_is_bounded(void **state)
+{
+	struct table *t = table_new(&policy);
+	struct table_grant r;
+	char user[32];
+
+	(void)state;
+	for (uint32_t i = 0; i <= TABLE_ENTRIES_MAX; i++) {
+		struct drac_grant_args g = { .addr = { .octets = { 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i }, .len = 4 } };
+		g.who.user = slice_mem(user, (size_t)snprintf(user, sizeof(user), "u%u", i));
+		table_grant(t, &g, at(0), &r);
+		assert_int_equal(r.status, i < TABLE_ENTRIES_MAX ? DRAC3_OK : DRAC3_LIMITED);
+	}
+	assert_true(r.retry_after > 0);
+	assert_int_equal(table_count(t), TABLE_ENTRIES_MAX);
+	struct drac_grant_args again = grant_of("10.0.0.5", "u5", 0);
+
+	table_grant(t, &again, at(9), &r);
+	assert_true(r.status == DRAC3_OK && !r.is_new);
+	assert_int_equal(table_expire(t, at(1801)), TABLE_ENTRIES_MAX - 1);
+	assert_int_equal(table_count(t), 1);
+	table_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +201,7 @@ int main(void)
 		cmocka_unit_test(renewals),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(heap_agrees_with_a_model),
+		cmocka_unit_test(table_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
