@@ -124,22 +124,23 @@ def arrived(token, address, user="u1"):
     assert "%s: client=" % qid in log and re.search(r"%s: client=\S+\[%s\], permit=drac:%s@office\.example" % (qid, re.escape(address), user), log), qid
 
 
-def round_trip(host, server, address, fetch, token, wait=True):
+def round_trip(host, server, address, fetch, token, user="u1", wait=True):
     """Refused; fetch; send; after the lifetime refused again."""
+    sender = user + "@office.example"
     host.move(address + ("/64" if ":" in address else "/24"))
-    refused(host, server)
+    refused(host, server, sender=sender)
     began = time.time()
-    fetch(host, server)
+    fetch(host, server, user)
     granted = time.time()
-    code, text = send(host, server, token)
+    code, text = send(host, server, token, sender)
     assert code == 250, (code, text)
-    arrived(token, address)
+    arrived(token, address, user)
     if not wait:
         return
     time.sleep(max(0, began + LIFETIME - 1.5 - time.time()))
-    assert send(host, server)[0] == 250 or time.time() > began + LIFETIME, "the window closed too early"
+    assert send(host, server, sender=sender)[0] == 250 or time.time() > began + LIFETIME, "the window closed too early"
     time.sleep(max(0, granted + LIFETIME + 1 - time.time()))
-    refused(host, server)
+    refused(host, server, sender=sender)
 
 
 def both(first, second):
@@ -171,8 +172,8 @@ def test_a_laptop_at_a_new_address_by_pop3_then_by_imap():
         round_trip(net.laptop, SERVER4, "198.51.100.22", fetch_by_imap, "imap-v4")
 
     def ipv6():
-        round_trip(net.phone, SERVER6, "2001:db8:100::20", fetch_by_pop3, "pop3-v6")
-        round_trip(net.phone, SERVER6, "2001:db8:100::21", fetch_by_imap, "imap-v6")
+        round_trip(net.phone, SERVER6, "2001:db8:100::20", fetch_by_pop3, "pop3-v6", "u3")
+        round_trip(net.phone, SERVER6, "2001:db8:100::21", fetch_by_imap, "imap-v6", "u3")
     both(ipv4, ipv6)
 
 
