@@ -1,5 +1,5 @@
 /*
- * tests/bench/load.c - the load of the benchmarks: the same octets to whichever server listens, as many connections as told, a thread each.
+ * tests/bench/load.c - the load of the benchmarks: the same octets to whichever server listens, over as many connections as told.
  *
  *	load smtp PORT CONNECTIONS MESSAGES SIZE USERS DOMAIN      messages a second until the last 250
  *	load pop3 PORT CONNECTIONS SESSIONS USERS DOMAIN           login, STAT, LIST, RETR all, QUIT: sessions a second
@@ -17,10 +17,12 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -179,28 +181,130 @@ static unsigned user_of(const struct job *j, int n)
 	return 1 + (unsigned)n % j->users;
 }
 
-/* ---- SMTP: one connection carries all of its messages, as sending servers do ---- */
+/*
+ * ---- SMTP: one connection carries all of its messages, as sending servers do ----
+ *
+ * One thread over epoll, whatever the number of connections: what the load itself takes of the processors is missing in the number, on both sides alike.
+ * A reply is looked at as far as needed: its code, and where its last line ends.
+ */
 
-static void *smtp_thread(void *arg)
+enum step { GREETED, HELLO, ENVELOPE, BODY };
+
+struct talk {
+	int fd;
+	enum step step;
+	unsigned replies;                                             /* of ENVELOPE so far */
+	size_t len;
+	char in[4096];
+};
+
+static void send_all(int fd, const char *p, size_t n)
 {
-	struct job *j = arg;
-	struct wire *w = wire_open(j->port, (unsigned)atomic_load(&j->next), NULL);
-	int n;
+	while (n > 0) {
+		ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
 
-	want(w, "220");
-	say(w, "EHLO load.test\r\n");
-	want(w, "250");
-	while ((n = atomic_fetch_add(&j->next, 1)) < j->total) {
-		say(w, "MAIL FROM:<sender@elsewhere.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", user_of(j, n), j->domain);
-		want(w, "250");
-		want(w, "250");
-		want(w, "354");
-		put(w, j->body, j->size);
-		want(w, "250");
+		if (k <= 0)
+			fail("write: %s", strerror(errno));
+		p += k;
+		n -= (size_t)k;
 	}
-	say(w, "QUIT\r\n");
-	wire_close(w);
-	return NULL;
+}
+
+/* False: nothing is left to send. */
+static bool next_message(struct job *j, struct talk *t)
+{
+	char line[512];
+	int n = atomic_fetch_add(&j->next, 1), len;
+
+	if (n >= j->total) {
+		send_all(t->fd, "QUIT\r\n", 6);
+		close(t->fd);
+		return false;
+	}
+	len = snprintf(line, sizeof(line), "MAIL FROM:<sender@elsewhere.example>\r\nRCPT TO:<u%u@%s>\r\nDATA\r\n", user_of(j, n), j->domain);
+	send_all(t->fd, line, (size_t)len);
+	t->step = ENVELOPE;
+	t->replies = 0;
+	return true;
+}
+
+/* The next whole reply, whatever its number of lines; its code must be `code`. False: it has not all come yet. */
+static bool take_reply(struct talk *t, const char *code)
+{
+	for (size_t from = 0;;) {
+		char *lf = memchr(t->in + from, '\n', t->len - from);
+		bool last;
+
+		if (lf == NULL)
+			return false;
+		if (memcmp(t->in + from, code, 3) != 0)
+			fail("wanted %s, got: %.*s", code, (int)(lf - t->in - (ptrdiff_t)from), t->in + from);
+		last = t->in[from + 3] == ' ';
+		from = (size_t)(lf - t->in) + 1;
+		if (!last)
+			continue;
+		t->len -= from;
+		memmove(t->in, t->in + from, t->len);
+		return true;
+	}
+}
+
+/* False: this connection is done. */
+static bool heed_replies(struct job *j, struct talk *t)
+{
+	static const char *const wanted[] = { [GREETED] = "220", [HELLO] = "250", [ENVELOPE] = "250", [BODY] = "250" };
+
+	while (take_reply(t, t->step == ENVELOPE && t->replies == 2 ? "354" : wanted[t->step])) {
+		switch (t->step) {
+		case GREETED:
+			send_all(t->fd, "EHLO load.test\r\n", 16);
+			t->step = HELLO;
+			break;
+		case ENVELOPE:
+			if (++t->replies == 3) {
+				send_all(t->fd, j->body, j->size);
+				t->step = BODY;
+			}
+			break;
+		case HELLO:
+		case BODY:
+			if (!next_message(j, t))
+				return false;
+			break;
+		}
+	}
+	return true;
+}
+
+static void smtp(struct job *j)
+{
+	struct talk *talks = calloc(j->connections, sizeof(*talks));
+	struct epoll_event events[256];
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	unsigned open = j->connections;
+	double began = seconds();
+
+	for (unsigned i = 0; i < open; i++) {
+		talks[i].fd = connect_from(j->port, i);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, talks[i].fd, &(struct epoll_event){ .events = EPOLLIN, .data = { .ptr = &talks[i] } });
+	}
+	while (open > 0) {
+		int n = epoll_wait(epoll, events, 256, PATIENCE_MS);
+
+		if (n <= 0)
+			fail("no reply within %d ms", PATIENCE_MS);
+		for (int i = 0; i < n; i++) {
+			struct talk *t = events[i].data.ptr;
+			ssize_t k = recv(t->fd, t->in + t->len, sizeof(t->in) - t->len, 0);
+
+			if (k <= 0)
+				fail("the server closed the connection");
+			t->len += (size_t)k;
+			open -= !heed_replies(j, t);
+		}
+	}
+	printf("%.1f\n", (double)j->total / (seconds() - began));
+	free(talks);
 }
 
 static void pop3_session(struct job *j, int n, unsigned user)
@@ -342,7 +446,7 @@ int main(int argc, char **argv)
 		j.users = (unsigned)strtoul(argv[6], NULL, 10);
 		j.domain = argv[7];
 		j.body = message_of(j.size);
-		run(&j, smtp_thread);
+		smtp(&j);
 	} else if ((strcmp(what, "pop3") == 0 || strcmp(what, "imap") == 0) && argc == 7) {
 		j.total = (int)strtol(argv[4], NULL, 10);
 		j.users = (unsigned)strtoul(argv[5], NULL, 10);
