@@ -34,7 +34,8 @@ struct loop {
 	int n_events, at_event;                                       /* of the round that is being told */
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
-	struct list_node tasks;
+	struct list_node tasks, when_idle;
+	unsigned rounds;                                              /* since when_idle was empty */
 	struct loop_fd signals;
 	sigset_t sigset;
 	struct loop_handler handlers[LOOP_SIGNALS];
@@ -66,6 +67,7 @@ struct loop *loop_new(void)
 	l->signals.fd = -1;
 	sigemptyset(&l->sigset);
 	list_init(&l->tasks);
+	list_init(&l->when_idle);
 	signal(SIGPIPE, SIG_IGN);                                     /* sendfile(2) and OpenSSL's write(2) know no MSG_NOSIGNAL */
 	loop_look_at_clock(l);
 	return l;
@@ -97,6 +99,8 @@ void loop_free(struct loop **l)
 		close((*l)->epoll_fd);
 	LIST_EACH_SAFE(node, &(*l)->tasks)
 		list_remove(node);
+	LIST_EACH_SAFE(waiting, &(*l)->when_idle)
+		list_remove(waiting);
 	for (size_t i = 0; i < (*l)->n_timers; i++)
 		(*l)->heap[i]->slot = 0;
 	free((*l)->heap);
@@ -303,6 +307,17 @@ void loop_task_queue(struct loop *l, struct loop_task *t, void (*fn)(void *ctx),
 		list_append(&l->tasks, &t->node);
 }
 
+void loop_task_when_idle(struct loop *l, struct loop_task *t, void (*fn)(void *ctx), void *ctx)
+{
+	t->fn = fn;
+	t->ctx = ctx;
+	if (list_is_linked(&t->node))
+		return;
+	if (list_is_empty(&l->when_idle))
+		l->rounds = 0;
+	list_append(&l->when_idle, &t->node);
+}
+
 void loop_task_cancel(struct loop_task *t)
 {
 	list_remove(&t->node);
@@ -365,7 +380,7 @@ static int loop_wait_ms(const struct loop *l)
 {
 	int64_t ms;
 
-	if (l->stop || !list_is_empty(&l->tasks))
+	if (l->stop || !list_is_empty(&l->tasks) || !list_is_empty(&l->when_idle))
 		return 0;
 	if (l->n_timers == 0)
 		return -1;
@@ -400,6 +415,19 @@ static void loop_tell_timers(struct loop *l)
 	}
 }
 
+/* Nothing came, or enough time went by: they become tasks of this round. */
+static void loop_wake_idle(struct loop *l)
+{
+	struct list_node *node;
+
+	if (list_is_empty(&l->when_idle) || ((l->n_events > 0 || !list_is_empty(&l->tasks)) && ++l->rounds < LOOP_IDLE_ROUNDS))
+		return;
+	while ((node = list_first(&l->when_idle)) != NULL) {
+		list_remove(node);
+		list_append(&l->tasks, node);
+	}
+}
+
 static void loop_round(struct loop *l)
 {
 	int n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, loop_wait_ms(l));
@@ -407,6 +435,7 @@ static void loop_round(struct loop *l)
 	if (n < 0 && errno != EINTR)
 		loop_die("epoll_wait");
 	l->n_events = n > 0 ? n : 0;
+	loop_wake_idle(l);
 	loop_look_at_clock(l);
 	loop_tell_events(l);
 	loop_tell_timers(l);

@@ -65,6 +65,9 @@ struct loop_task {
 };
 void loop_task_queue(struct loop *l, struct loop_task *t, void (*fn)(void *ctx), void *ctx);
 void loop_task_cancel(struct loop_task *t);
+/* The same, but not before the loop would sleep, or has gone round LOOP_IDLE_ROUNDS times: for what gets cheaper the more has come together. */
+#define LOOP_IDLE_ROUNDS 8
+void loop_task_when_idle(struct loop *l, struct loop_task *t, void (*fn)(void *ctx), void *ctx);
 
 /* Signals by signalfd: blocks `signo` for the process and calls fn in the loop. One fn a signal; the last one counts. */
 void loop_signal(struct loop *l, int signo, void (*fn)(void *ctx, int signo), void *ctx);

@@ -67,7 +67,7 @@ struct journal {
 	unsigned failures;                                            /* one after the other */
 	bool broken, asked;
 	struct loop_timer patience;
-	struct loop_task refuse;
+	struct loop_task refuse, gather;
 	/* the flusher's while it is busy */
 	struct iovec iov[2 * BATCH_RECORDS + 1];
 	int n_iov;
@@ -331,6 +331,12 @@ static void flush_start(struct journal *j)
 	}
 }
 
+/* The first message does not go alone while others stand at the door: one flush takes all that the sockets hold by now. */
+static void flush_gathered(void *ctx)
+{
+	flush_start(ctx);
+}
+
 /* ---- large messages: their file first ---- */
 
 static void file_start(struct journal *j);
@@ -381,7 +387,10 @@ void journal_append(struct journal *j, const struct envelope *env, const struct 
 	struct append *ap = append_new(env, pieces, n_pieces, 0, fn, ctx);
 
 	list_append(&j->waiting, &ap->node);
-	flush_start(j);
+	if (j->cur.fd < 0)
+		flush_start(j);                                       /* asks for a segment, or has it refused */
+	else
+		loop_task_when_idle(j->loop, &j->gather, flush_gathered, j);
 }
 
 void journal_append_file(struct journal *j, const struct envelope *env, int file_fd, int dir_fd, journal_done_fn *fn, void *ctx)
@@ -444,6 +453,7 @@ void journal_free(struct journal **jp)
 	flusher_free(&j->file_flusher);
 	loop_timer_stop(j->loop, &j->patience);
 	loop_task_cancel(&j->refuse);
+	loop_task_cancel(&j->gather);
 	heads[0] = &j->files;
 	heads[1] = &j->waiting;
 	heads[2] = &j->flying;

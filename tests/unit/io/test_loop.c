@@ -169,6 +169,58 @@ static void test_tasks(void **state)
 	loop_free(&s.l);
 }
 
+/* After what there is to do; but a loop that always has something to do gets to it too. */
+static void test_tasks_that_wait_for_idle(void **state)
+{
+	struct seen s = { .l = loop_new() };
+	struct named a = { &s, .name = 'a' }, b = { &s, .name = 'b' }, busy = { &s, .name = '.', .again = true }, late = { &s, .name = 'i' };
+
+	(void)state;
+	loop_task_when_idle(s.l, &late.task, on_task, &late);
+	loop_task_queue(s.l, &a.task, on_task, &a);
+	loop_task_queue(s.l, &b.task, on_task, &b);
+	late.last = true;
+	loop_run(s.l);
+	assert_string_equal(s.order, "abi");
+	memset(&s.order, 0, sizeof(s.order));
+	s.n = 0;
+	late.last = false;
+	loop_task_when_idle(s.l, &late.task, on_task, &late);
+	loop_task_cancel(&late.task);
+	loop_task_queue(s.l, &busy.task, on_task, &busy);
+	loop_run(s.l);
+	assert_string_equal(s.order, ".....");
+	loop_free(&s.l);
+}
+
+static void on_busy(void *ctx)
+{
+	struct named *n = ctx;
+
+	n->seen->n++;
+	loop_task_queue(n->seen->l, &n->task, on_busy, n);
+}
+
+static void on_idle_at_last(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+static void test_idle_comes_to_a_busy_loop_too(void **state)
+{
+	struct seen s = { .l = loop_new() };
+	struct named busy = { &s, .name = '.' };
+	struct loop_task late = { .fn = NULL };
+
+	(void)state;
+	loop_task_queue(s.l, &busy.task, on_busy, &busy);
+	loop_task_when_idle(s.l, &late, on_idle_at_last, s.l);
+	loop_run(s.l);
+	assert_in_range(s.n, 1, LOOP_IDLE_ROUNDS + 1);
+	loop_task_cancel(&busy.task);
+	loop_free(&s.l);
+}
+
 static void on_signal(void *ctx, int signo)
 {
 	struct seen *s = ctx;
@@ -227,7 +279,7 @@ int main(void)
 		cmocka_unit_test(test_many_timers_keep_the_heap),
 		cmocka_unit_test(test_removed_watch_is_silent_in_the_same_round),
 		cmocka_unit_test(test_hup_is_told_unasked),
-		cmocka_unit_test(test_tasks),
+		cmocka_unit_test(test_tasks), cmocka_unit_test(test_tasks_that_wait_for_idle), cmocka_unit_test(test_idle_comes_to_a_busy_loop_too),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_child_frees_what_it_inherited),
 	};
