@@ -65,8 +65,8 @@ static void on_hold(struct front *f, struct msg *m)
 			continue;
 		seg->owner = f;
 		seg->state = SEG_GIVEN;
-		if (q->recovered)
-			queue_scan_segment(q, seg, true);             /* what it told to the queue process before us */
+		if (!seg->unscanned)
+			queue_scan_segment(q, seg, true);             /* what it told to the queue process before us, or nobody while there was none */
 	}
 }
 

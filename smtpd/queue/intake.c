@@ -135,7 +135,7 @@ void queue_message_go(struct queue *q, struct qmessage *m)
 	int64_t now = loop_wall_us(q->loop) / CLOCK_US_PER_S;
 	struct err e = ERR_INIT;
 
-	if ((m->env.flags & ENV_HELD) || m->n_out > 0 || m->reporting)
+	if ((m->env.flags & ENV_HELD) || m->n_out > 0 || m->reporting || queue_must_wait(q, m))
 		return;
 	if (!m->expanded && expand(q, m, &e) < 0) {
 		log_error("%s: cannot find out where it goes: %s; it is tried again in %d s", m->env.id, e.text, EXPAND_AGAIN_S);

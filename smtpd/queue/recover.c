@@ -1,21 +1,23 @@
 /*
  * queue/recover.c - the start: every segment in use is scanned, every deferred message is read, what queue.log calls done is skipped.
  *
- * It runs in steps from the loop, behind the first links: fronts get free segments at once and accept while old mail is still being read.
+ * It runs in small steps, each when the loop has nothing else to do: fronts get free segments at once and accept while old mail is still being read.
  * Journal first: a message that is in both places has its record's word (its deferred files were perhaps not flushed).
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "queue/deferred.h"
 #include "queue/state.h"
 
-enum { DIRECTORIES = 256, DIRECTORIES_A_STEP = 32, LARGE_STRAY_S = 3600 };
+enum { DIRECTORIES = 256, LARGE_STRAY_S = 3600 };
 
 static bool is_expanded(const struct envelope *env)
 {
@@ -86,7 +88,8 @@ static void sweep_large(struct queue *q)
 	buf_done(&path);
 }
 
-static void scan_journal(struct queue *q)
+/* One segment. False: all were scanned before. */
+static bool scan_journal(struct queue *q)
 {
 	LIST_EACH(n, segs_all(q->segs)) {
 		struct seg *seg = LIST_OF(n, struct seg, node);
@@ -96,7 +99,40 @@ static void scan_journal(struct queue *q)
 		queue_scan_segment(q, seg, true);
 		if (seg->state == SEG_CLOSED && segs_is_open_elsewhere(q->segs, seg))
 			seg->state = SEG_GIVEN;                       /* its front lives on; it will link and say HOLD */
+		return true;
 	}
+	return false;
+}
+
+/*
+ * A record that an earlier queue process knew: perhaps it lies in spool/deferred too. Were it delivered before that is known, its files there would
+ * be taken for a message of their own.
+ */
+bool queue_must_wait(const struct queue *q, const struct qmessage *m)
+{
+	return !q->recovered && m->maybe_again && !m->on_disk;
+}
+
+static void release_waiting(struct queue *q)
+{
+	uint64_t *tokens = mem_array(hmap_count(q->by_token) + 1, sizeof(*tokens));
+	size_t n = 0, at = 0;
+	struct slice key;
+	void *value;
+
+	while (hmap_next(q->by_token, &at, &key, &value)) {
+		const struct qmessage *m = value;
+
+		if (m->maybe_again && !m->on_disk)
+			tokens[n++] = m->token;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct qmessage *m = hmap_get(q->by_token, slice_mem(&tokens[i], sizeof(tokens[i])));
+
+		if (m != NULL)
+			queue_message_go(q, m);
+	}
+	free(tokens);
 }
 
 static void finish(struct queue *q)
@@ -111,6 +147,7 @@ static void finish(struct queue *q)
 	log_info("queue is up: %zu messages%s", hmap_count(q->by_id),
 	    unclean ? "; the machine went down, so deliveries since the last checkpoint are looked at again" : "");
 	queue_front_orphans(q);
+	release_waiting(q);
 	queue_checkpoint(q);
 }
 
@@ -118,17 +155,18 @@ static void step(void *ctx)
 {
 	struct queue *q = ctx;
 
-	if (q->recover_step == 0)
-		scan_journal(q);
-	for (unsigned i = 0; i < DIRECTORIES_A_STEP && q->recover_step < DIRECTORIES; i++)
-		deferred_each(q->settings->spool_directory, q->recover_step++, on_deferred, q);
+	if (q->recover_step == 0 && scan_journal(q)) {
+		loop_task_when_idle(q->loop, &q->recover, step, q);
+		return;
+	}
+	deferred_each(q->settings->spool_directory, q->recover_step++, on_deferred, q);
 	if (q->recover_step < DIRECTORIES)
-		loop_task_queue(q->loop, &q->recover, step, q);
+		loop_task_when_idle(q->loop, &q->recover, step, q);
 	else
 		finish(q);
 }
 
 void queue_recover(struct queue *q)
 {
-	loop_task_queue(q->loop, &q->recover, step, q);
+	loop_task_when_idle(q->loop, &q->recover, step, q);
 }

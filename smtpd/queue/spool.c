@@ -17,6 +17,19 @@
 
 enum { OPEN_SEGMENTS = 16 };
 
+static bool is_directory(const char *spool_directory, const char *name)
+{
+	struct buf path;
+	struct stat st;
+	bool is;
+
+	buf_init(&path, BUF_UNBOUNDED);
+	buf_putf(&path, "%s/%s", spool_directory, name);
+	is = stat(buf_str(&path), &st) == 0 && S_ISDIR(st.st_mode);
+	buf_done(&path);
+	return is;
+}
+
 int spool_make(const char *spool_directory, struct err *e)
 {
 	static const char *const dirs[] = { "journal", "large", "deferred", "corrupt" };
@@ -29,9 +42,11 @@ int spool_make(const char *spool_directory, struct err *e)
 		buf_putf(&path, "%s/%s", spool_directory, dirs[i]);
 		rc = file_mkdirs(buf_str(&path), 0700, e);
 	}
-	for (unsigned i = 0; rc == 0 && i < 256; i++) {
+	for (unsigned i = 256; rc == 0 && i-- > 0; ) {                 /* the last one made is the first one: where it is there all are */
 		buf_reset(&path);
 		buf_putf(&path, "%s/deferred/%02x", spool_directory, i);
+		if (i == 255 && is_directory(spool_directory, "deferred/00"))
+			break;
 		if (mkdir(buf_str(&path), 0700) < 0 && errno != EEXIST)
 			rc = err_set(e, err_kind_of(errno), errno, "cannot make %s", buf_str(&path));
 	}

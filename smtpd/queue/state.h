@@ -154,6 +154,7 @@ void queue_log_retry(struct queue *q);                                /* each se
 void queue_last_checkpoint(struct queue *q);                          /* at an orderly end: waits for the disk, releases nothing */
 
 /* recover.c */
+bool queue_must_wait(const struct queue *q, const struct qmessage *m);  /* recovery has to know more before it may go anywhere */
 void queue_recover(struct queue *q);
 
 #endif
