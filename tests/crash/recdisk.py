@@ -30,6 +30,16 @@ def possible(fs):
         raise lab.Skip("this kernel has no " + fs)
 
 
+def umount(where):
+    """A process that ends, or a loop device, lets go a moment later."""
+    for _ in range(200):
+        r = subprocess.run(["umount", where], capture_output=True, text=True)
+        if r.returncode == 0:
+            return
+        time.sleep(0.05)
+    raise AssertionError("umount %s: %s" % (where, r.stderr))
+
+
 class Disk:
     """A mounted image file."""
 
@@ -48,11 +58,10 @@ class Disk:
         subprocess.run(["losetup", "-d", self.loop], capture_output=True)
 
     def done(self):
-        for _ in range(100):
-            if subprocess.run(["umount", self.where], capture_output=True).returncode == 0:
-                break
-            time.sleep(0.05)
-        self._detach()
+        try:
+            umount(self.where)
+        finally:
+            self._detach()
 
 
 def records(path):
@@ -89,7 +98,7 @@ class Recorder:
         finally:
             os.close(mark)
             disk.done()
-            sh("umount", self.fuse)
+            umount(self.fuse)
             rec.wait()
 
     def records(self):

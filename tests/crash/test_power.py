@@ -1,7 +1,7 @@
 """tests/crash/test_power.py - power cuts: a recording disk under the accept path, cut at every flush, on ext4, XFS and btrfs (reliability.md recipe R1).
 
 Each image is mounted, a real smtpd recovers on it, and every message whose 250 stands in the record before the cut must be in its mailbox, whole and once.
-POWER_IMAGES=600 is the default over the three file systems; the long form by hand: POWER_IMAGES=6000 python3 tests/crash/test_power.py
+POWER_IMAGES=240 is the default over the three file systems; the long form by hand: POWER_IMAGES=6000 python3 tests/crash/test_power.py
 """
 # not under sanitizers: the same code paths run there in test_kill.py; a recovery each image would take too long
 import contextlib, os, shutil, subprocess, sys, tempfile, time, uuid
@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab, recdisk
 from account import Account, drained, found_below, leftovers
 
-IMAGES = int(os.environ.get("POWER_IMAGES", "600"))
+IMAGES = int(os.environ.get("POWER_IMAGES", "240"))
 USERS = ["u1", "u2", "u3"]
 
 
