@@ -20,15 +20,34 @@ static struct slice lower(struct slice s, struct arena *a, bool *is_ascii_out)
 	return slice_mem(p, s.n);
 }
 
+/* Fullwidth and ideographic forms become ASCII on the way, '@' and blanks among them: what comes out must be letters, digits, hyphens and single dots.
+   Not by IDN2_USE_STD3_ASCII_RULES, which drops what it does not like, so that another domain comes out. */
+static bool is_host_name(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		bool edge = i == 0 || i + 1 == s.n || s.p[i - 1] == '.' || s.p[i + 1] == '.';
+
+		if (!ascii_is_alnum(s.p[i]) && (edge || (s.p[i] != '-' && s.p[i] != '.')))
+			return false;
+	}
+	return s.n > 0;
+}
+
 static int to_labels(struct slice lowered, struct arena *a, struct slice *out)
 {
 	uint8_t *labels = NULL;
+	struct slice name;
 
 	if (text_has_ctl(lowered) || !text_is_utf8(lowered) ||
 	    idn2_lookup_u8((const uint8_t *)lowered.p, &labels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
 		return -1;
-	*out = slice_of(arena_str(a, slice_of((const char *)labels)));
+	name = slice_of(arena_str(a, slice_of((const char *)labels)));
 	idn2_free(labels);
+	if (name.n > 1 && name.p[name.n - 1] == '.')
+		name.n--;
+	if (!is_host_name(name))
+		return -1;
+	*out = name;
 	return 0;
 }
 

@@ -39,7 +39,8 @@ static const struct conf_param rows[] = {
 	CONF_BOOL(smtpd_auth_on_port_25, "no",
 	    "Whether users may log in on the port for other servers too. Old mail programs want it; guessers of passwords like it."),
 	CONF_BOOL(accept_unresolvable_domains, "no",
-	    "Whether mail is accepted from a sender whose domain has neither MX nor address in DNS, so that no bounce could ever reach it."),
+	    "Whether mail is accepted from a sender whose domain has neither MX nor address in DNS, so that no bounce could ever reach it; and on the "
+	    "submission ports whether it is accepted for such a recipient, to be bounced."),
 	CONF_BOOL(check_header_from, "yes",
 	    "Whether the From line of submitted mail must be an address of the user who logged in."),
 	CONF_STRING(access_map, "access",

@@ -197,7 +197,7 @@ static int read_mailbox(struct reader *r, struct arena *a, struct path *out)
 	} else if ((r->flags & PATH_ALLOW_NO_DOMAIN) == 0) {
 		return fail(r, "'@' and a domain are missing");
 	}
-	if (idn_to_ascii(domain, a, &domain) != 0)
+	if (idn_to_ascii(domain, a, &domain) != 0 || domain.n > LIMIT_DOMAIN)
 		return fail(r, "this is no internationalised domain name");
 	*out = (struct path){ .local = arena_dup(a, local), .domain = domain, .is_utf8 = r->utf8 };
 	return 0;
