@@ -2,7 +2,7 @@
 
 Every host is an appliance of its own on loopback; clients are told apart by their addresses in 127/8.
 """
-import contextlib, datetime, json, os, re, signal, smtplib, socket, ssl, struct, subprocess, tempfile, threading, time
+import atexit, contextlib, json, os, re, shutil, signal, smtplib, socket, ssl, struct, subprocess, tempfile, threading, time
 
 import lab
 
@@ -16,6 +16,7 @@ class Pki:
     def __init__(self):
         lab.need("openssl")
         self.dir = tempfile.mkdtemp(prefix="ph.pki.", dir="/tmp")
+        atexit.register(shutil.rmtree, self.dir, True)
         self.ca = self.authority("ca")
         self.other_ca = self.authority("other")
 
@@ -347,6 +348,192 @@ def test_check_complains_about_half_set_tls():
     assert status == 0 and "without effect" in text, text
     status, text = check("listen_drac_tls=")
     assert status == 0 and "they do not hear of ours" in text, text
+
+
+# ---- a peer that is not what it should be ----
+
+def opaque(b):
+    return struct.pack(">I", len(b)) + b + bytes(-len(b) % 4)
+
+
+def who(user, flags=0):
+    return opaque(user.encode()) + opaque(b"imap") + opaque(b"fake.test") + opaque(b"s1") + struct.pack(">I", flags)
+
+
+def event(serial, kind, addr, user, expires, login=None):
+    return struct.pack(">QI", serial, kind) + opaque(socket.inet_aton(addr) if addr else b"") + who(user, ((expires - login) << 8) if login else 0) + struct.pack(">Q", expires)
+
+
+def pulled(epoch, last, events, snapshot=False):
+    return struct.pack(">IQQII", 0, epoch, last, snapshot, len(events)) + b"".join(events)
+
+
+def listed(entries):
+    return struct.pack(">II", 0, len(entries)) + b"".join(entries) + opaque(b"") + struct.pack(">I", 1)
+
+
+def entry(addr, user, login, expires):
+    return opaque(socket.inet_aton(addr)) + struct.pack(">QQII", login, expires, 0, 1) + who(user) + struct.pack(">QQ", login, expires)
+
+
+class FakePeer:
+    """A dracd in Python with a good certificate. answer(proc, args) gives the result's octets, b"" for silence, or the whole record if it is a tuple."""
+
+    def __init__(self, answer, clock=0):
+        self.answer, self.clock, self.calls, self.connections = answer, clock, [], 0
+        crt, key = pki().cert("mx3.test")
+        self.ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ctx.load_cert_chain(crt, key)
+        self.ctx.load_verify_locations(pki().ca)
+        self.ctx.verify_mode = ssl.CERT_REQUIRED
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            c, _ = self.sock.accept()
+            self.connections += 1
+            threading.Thread(target=self.talk, args=(c,), daemon=True).start()
+
+    def talk(self, c):
+        with contextlib.suppress(OSError, struct.error), self.ctx.wrap_socket(c, server_side=True) as s:
+            f = s.makefile("rwb")
+            while True:
+                mark = struct.unpack(">I", f.read(4))[0]
+                call = f.read(mark & 0x7fffffff)
+                proc = struct.unpack(">I", call[20:24])[0]
+                self.calls.append((time.monotonic(), proc))
+                result = self.answer(proc, call[40:])
+                if result is None:
+                    result = struct.pack(">I", 1) + opaque(b"clock") + struct.pack(">Q", int(time.time()) + self.clock) if proc == 7 else b""
+                if isinstance(result, tuple):
+                    f.write(result[0])
+                elif result:
+                    reply = call[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + result
+                    f.write(struct.pack(">I", 0x80000000 | len(reply)) + reply)
+                f.flush()
+
+
+def with_fake(answer, clock=0, **settings):
+    fake = FakePeer(answer, clock)
+    base = lab.free_base()
+    return fake, host("mx1.test", base, [], drac_peers="127.0.0.1:%d" % fake.port, **settings)
+
+
+def local_answers_are_quick(h, seconds):
+    """The slowest of many grants over the local socket, the time of a process start included."""
+    end, worst = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        t = time.monotonic()
+        h.posthouse("drac", "grant", "127.0.9.9", "u1@office.example")
+        worst = max(worst, time.monotonic() - t)
+    return worst
+
+
+def test_rubbish_hurts_nobody():
+    """Each kind of rubbish is told once, the peer is tried again with growing pauses, and we go on."""
+    kinds = [lambda p, a: (b"HTTP/1.1 400 Bad Request\r\n\r\n",),
+             lambda p, a: (struct.pack(">I", 0x80000010) + os.urandom(16),),
+             lambda p, a: (struct.pack(">I", 0xffffffff) + b"x" * 100,),
+             lambda p, a: None if p == 7 else os.urandom(64),
+             lambda p, a: None if p == 7 else struct.pack(">IQQII", 0, 5, 9, 0, 65),
+             lambda p, a: None if p == 7 else pulled(5, 0, [], True) if p == 8 else struct.pack(">II", 0, 0) + opaque(b"more") + struct.pack(">I", 0)]
+    fakes = [FakePeer(k) for k in kinds]
+    h = host("mx1.test", lab.free_base(), [], drac_peers=" ".join("127.0.0.1:%d" % f.port for f in fakes))
+    lab.eventually("each was tried three times", lambda: all(f.connections >= 3 for f in fakes), 20)
+    worst = local_answers_are_quick(h, 1)
+    assert worst < 1 * lab.SLOW, worst
+    for f in fakes:
+        assert f.connections <= 5, "pauses grow: 1, 2, 4 s"
+        lines = [l for l in h.log().split("\n") if "peer 127.0.0.1:%d" % f.port in l]
+        assert len(lines) == 1 and ("makes no sense" in lines[0] or "can't answer a PULL" in lines[0]), lines
+    assert {p["state"] for p in stats(h)["peers"]} <= {"away", "connecting"}
+    h.destroy()
+
+
+def test_a_flood_of_events_is_taken_in_turns():
+    """A peer that always has news, as fast as we ask: it is heard 200 times a second, and our own callers do not notice."""
+    serial = [0]
+    def answer(proc, args):
+        if proc == 7:
+            return None
+        epoch, after = struct.unpack(">QQ", args[:16])
+        if proc == 5:
+            return listed([])
+        if epoch != 5:
+            return pulled(5, 0, [], True)
+        now = int(time.time())
+        events = [event(after + 1 + i, 0, "10.%d.%d.%d" % ((after + i) >> 16 & 255, (after + i) >> 8 & 255, (after + i) & 255), "u%d@office.example" % (after + i),
+                        now + 50, now) for i in range(64)]
+        return pulled(5, after + 64, events)
+    fake, h = with_fake(answer)
+    lab.eventually("it is heard", lambda: stats(h)["peers"][0]["events"] > 1000, 20)
+    began, n = time.monotonic(), len(fake.calls)
+    worst = local_answers_are_quick(h, 3)
+    rate = (len(fake.calls) - n) / (time.monotonic() - began)
+    assert worst < 1 * lab.SLOW and rate < 260, (worst, rate)
+    h.destroy()
+
+
+def test_a_hung_peer_is_left_and_tried_again():
+    fake, h = with_fake(lambda proc, args: b"")                       # takes calls, answers nothing
+    worst = local_answers_are_quick(h, 2)
+    assert worst < 1 * lab.SLOW, worst
+    lab.eventually("it is left", lambda: "gave no answer within 10 s" in h.log(), 15)
+    lab.eventually("and tried again", lambda: fake.connections >= 2, 5)
+    h.destroy()
+
+
+def test_times_of_a_peer_whose_clock_differs():
+    """Its clock is 1,000 s ahead, so are its expiries; what we take over ends by our clock, and a revocation of its ends no later login."""
+    def answer(proc, args):
+        now = int(time.time()) + 1000
+        if proc == 5:
+            return listed([entry("127.0.11.2", "u1@office.example", now - 10, now + 30)])
+        if proc == 8:
+            epoch, after = struct.unpack(">QQ", args[:16])
+            if epoch != 5:
+                return pulled(5, 0, [], True)
+            if after == 0:
+                return pulled(5, 2, [event(1, 0, "127.0.11.1", "u1@office.example", now + 40, now - 5), event(2, 1, "127.0.11.3", "", now - 30)])
+            time.sleep(5)
+            return pulled(5, after, [])
+        return None
+    fake, h = with_fake(answer, clock=1000)
+    lab.eventually("both are here", lambda: has(h, "127.0.11.1") and has(h, "127.0.11.2"), 20)
+    assert 32 < entries(h)["127.0.11.1"]["expires_in"] < 41 and 22 < entries(h)["127.0.11.2"]["expires_in"] < 31, entries(h)
+    assert abs(peers(h)[1]["clock"] - 1000) <= 1 and "differs from ours by 1000 s" in h.log() or "differs from ours by 999 s" in h.log()
+    h.destroy()
+
+
+def test_events_that_are_gone_mean_the_whole_table():
+    """More than the 8,192 events that a dracd keeps, while the other was away: what it missed arrives, what ended meanwhile ends there too."""
+    a, b = two()
+    lab.eventually("both are up", lambda: is_up(a, 2) and is_up(b, 1), 60)
+    login_pop3(a, "127.0.12.1")
+    lab.eventually("B has it", lambda: has(b, "127.0.12.1"), 5)
+    pids = kill_dracd(b, signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(os.path.join(a.dir, "run", "dracd.sock"))
+            f = s.makefile("rwb")
+            def call(proc, *args):
+                for a in args:
+                    body = struct.pack(">10I", 7, 0, 2, 900101, 3, proc, 0, 0, 0, 0) + a
+                    f.write(struct.pack(">I", 0x80000000 | len(body)) + body)
+                f.flush()
+                for _ in args:
+                    f.read(struct.unpack(">I", f.read(4))[0] & 0x7fffffff)
+            call(3, opaque(socket.inet_aton("127.0.12.1")) + opaque(b""))
+            for i in range(0, 9000, 100):
+                call(1, *[opaque(struct.pack(">I", 0x0b000000 + n)) + who("n%d@office.example" % n) + struct.pack(">I", 0) for n in range(i, i + 100)])
+    finally:
+        for p in pids:
+            os.kill(p, signal.SIGCONT)
+    lab.eventually("B has the whole table", lambda: stats(b)["entries"] >= 9000 and is_up(b, 1), 60)
+    assert has(b, "11.0.35.39") and not has(b, "127.0.12.1")
+    assert "told its whole table: addresses=90" in b.log()
 
 
 # ---- three hosts, by name ----
