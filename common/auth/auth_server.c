@@ -134,6 +134,12 @@ static void welcome(struct auth_ticket *t)
 	login_free(t);
 }
 
+const struct auth_login_fact *auth_server_fact(const struct auth_ticket *t, void **hooks_ctx_out)
+{
+	*hooks_ctx_out = t->front->server->ctx;
+	return &t->fact;
+}
+
 void auth_server_granted(struct auth_ticket *t)
 {
 	t->waits_for_grant = false;

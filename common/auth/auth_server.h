@@ -39,6 +39,7 @@ void auth_server_free(struct auth_server **s);
 void auth_server_front(struct auth_server *s, int fd);                /* a link to a front */
 void auth_server_pam(struct auth_server *s, int fd);                  /* the link to the PAM process */
 void auth_server_granted(struct auth_ticket *t);
+const struct auth_login_fact *auth_server_fact(const struct auth_ticket *t, void **hooks_ctx_out);       /* borrowed while t waits for its grant */
 size_t auth_server_busy(const struct auth_server *s);                 /* logins under way, for a quiet retirement */
 
 const char *auth_default_domain(const struct settings *s, struct arena *a);

@@ -18,6 +18,7 @@
 #include "conf/conf.h"
 #include "drac/drac.h"
 #include "drac/drac_msg.h"
+#include "serve/regrant.h"
 #include "serve/sandbox.h"
 #include "serve/super.h"
 #include "serve/vouch.h"
@@ -31,6 +32,7 @@ struct auth_proc {
 	const struct settings *s;
 	struct auth_server *server;
 	struct drac_client *drac;
+	struct regrant *late;                                         /* grants that dracd did not take in time */
 	struct vouch *vouch;
 	struct auth_ledger *ledger;
 	struct loop_timer retire;
@@ -38,9 +40,13 @@ struct auth_proc {
 
 static void on_granted(void *ctx, const struct drac_grant *g)
 {
-	if (g->verdict == DRAC_UNREACHABLE)
-		log_warn("drac: no grant, the login goes on without: %s", g->text);
-	else if (g->verdict == DRAC_REFUSED)
+	void *ap;
+	const struct auth_login_fact *f = auth_server_fact(ctx, &ap);
+
+	if (g->verdict == DRAC_UNREACHABLE) {
+		log_warn("drac: no grant, the login goes on without: %s; it is tried again for a minute", g->text);
+		regrant_add(((struct auth_proc *)ap)->late, f);
+	} else if (g->verdict == DRAC_REFUSED)
 		log_info("drac: no grant: %s", g->text);
 	auth_server_granted(ctx);
 }
@@ -158,6 +164,7 @@ void auth_proc_run(struct proc *p)
 	open_ledger(&ap);
 	ap.vouch = vouch_new(ap.loop);
 	ap.drac = drac_client_new(ap.loop, ap.s->drac_socket);
+	ap.late = regrant_new(ap.loop, ap.drac, ap.s->myhostname);
 	if (auth_server_new(&ap.server, ap.loop, ap.s, ap.s->drac ? &with_drac : &without, &ap, &e) != 0)
 		log_fatal("auth: %s", e.text);
 	confine_auth(ap.s);
@@ -166,6 +173,7 @@ void auth_proc_run(struct proc *p)
 	loop_run(ap.loop);
 	auth_server_free(&ap.server);
 	vouch_free(&ap.vouch);
+	regrant_free(&ap.late);
 	drac_client_free(&ap.drac);
 	auth_ledger_close(&ap.ledger);
 }

@@ -2,7 +2,7 @@
 
 All sessions of a test run side by side, each from an address of its own in 127/8, so that their lifetimes pass at once.
 """
-import contextlib, json, os, signal, socket, threading, time
+import contextlib, json, os, signal, socket, subprocess, threading, time
 
 import lab
 
@@ -192,6 +192,28 @@ def test_no_dracd_no_trouble():
         time.sleep(1)
     assert left(h, "127.0.10.1") is not None
     c.logout()
+    h.destroy()
+
+
+def test_who_logs_in_while_dracd_is_gone_is_granted_when_it_is_back():
+    h = appliance()
+    top = int(open(h.dir + "/run/dracd.pid").read())
+    for p in [top, *(int(p) for p in open("/proc/%d/task/%d/children" % (top, top)).read().split())]:
+        os.kill(p, signal.SIGKILL)
+    began = time.monotonic()
+    c = Client(h, "imap", "127.0.10.2").idle()
+    assert time.monotonic() - began < 2 * lab.SLOW, "the login waits for nobody"
+    back = subprocess.Popen([os.path.join(lab.BIN, "dracd"), "-f", "-C", h.conf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        lab.eventually("dracd is back", lambda: h.posthouse("drac", "list", check=False).returncode == 0)
+        lab.eventually("the grant is made after all", lambda: left(h, "127.0.10.2"), 5)
+        time.sleep(LIFETIME + 1)
+        assert left(h, "127.0.10.2"), "and renewed like any other"
+        c.done()
+        c.logout()
+    finally:
+        back.terminate()
+        back.wait()
     h.destroy()
 
 
