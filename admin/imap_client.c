@@ -118,10 +118,10 @@ static int take_line(struct imap_client *c, struct err *e)
 /* "... {123}" CRLF at its end: so many octets follow. */
 static bool ends_in_literal(struct slice response, uint64_t *n_out)
 {
-	ptrdiff_t open = slice_rchr(response, '{');
 	struct slice number;
+	ptrdiff_t open;
 
-	if (!slice_ends(response, SLICE("}\r\n")) || open < 0)
+	if (!slice_ends(response, SLICE("}\r\n")) || (open = slice_rchr(response, '{')) < 0)
 		return false;
 	number = slice_mem(response.p + open + 1, response.n - (size_t)open - 4);
 	return num_u64(number, UINT64_MAX, n_out) == 0;

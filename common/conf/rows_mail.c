@@ -21,8 +21,8 @@ static const struct conf_param rows[] = {
 	    "It begins anew when the user removes something. 0 refuses at once."),
 	CONF_STRING(mail_spool_directory, "",
 	    "Where other programs (procmail, cron, an old MDA) leave mail as one mbox file a user, /var/mail say. At the login of a user of default_domain the messages of "
-	    "the file of that name are moved into INBOX, under its lock file and fcntl, before the session begins. mail_owner must be in the group of the directory "
-	    "(mail). Empty means that nobody looks there."),
+	    "the file of that name are moved into INBOX, under its lock file and fcntl, before the session begins. Daemons that root starts join the group of the directory "
+	    "for that; under systemd give posthouse-imapd and posthouse-pop3d SupplementaryGroups=mail and ReadWritePaths=/var/mail. Empty means that nobody looks there."),
 	CONF_LIST(special_folders, "Drafts Sent Junk Trash Archive",
 	    "Folders that every user has from the first login, marked for their use (RFC 6154)."),
 	CONF_STRING(pop3_uidl_format, "%08Xu%08Xv",

@@ -63,6 +63,6 @@ unsigned login_one(const struct settings *s);
 	{ .role = "front", .log_name = log, .count = login_front_count, .listens = true, .talks_to = "auth spawner", .run = (front_fn) }, \
 	{ .role = "auth", .log_name = "auth", .count = login_auth_count, .talks_to = "pam spawner", .run = auth_proc_run }, \
 	{ .role = "pam", .log_name = "pam", .count = auth_pam_count, .user = PROC_AS_ROOT, .run = auth_pam_run }, \
-	{ .role = "spawner", .log_name = log, .count = login_one, .run = (spawner_fn) }
+	{ .role = "spawner", .log_name = log, .count = login_one, .user = PROC_IN_SPOOL_GROUP, .run = (spawner_fn) }
 
 #endif

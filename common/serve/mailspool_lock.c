@@ -58,7 +58,7 @@ static int take_dotlock(const char *path, struct err *e)
 		return 1;
 	}
 	if (fd < 0)
-		return err_set(e, err_kind_of(errno), errno, "making %s (is mail_owner in the group of that directory?)", name);
+		return err_set(e, err_kind_of(errno), errno, "making %s (may this process write there? see mail_spool_directory)", name);
 	if (file_write_all(fd, slice_mem(pid, (size_t)n)) != 0) {
 		(void)err_set(e, err_kind_of(errno), errno, "writing %s", name);
 		close(fd);
@@ -102,7 +102,7 @@ static int open_spool(const char *path, int *fd_out, struct err *e)
 	if (fd < 0 && errno == ENOENT)
 		return 1;
 	if (fd < 0)
-		return err_set(e, err_kind_of(errno), errno, "%s (is mail_owner in its group?)", path);
+		return err_set(e, err_kind_of(errno), errno, "%s (may this process write it? see mail_spool_directory)", path);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
 		close(fd);
 		return err_set(e, ERR_DENIED, 0, "%s is no plain file with one name", path);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -249,11 +250,20 @@ static void proc_set_signals(struct proc *p)
 	loop_signal(p->loop, SIGTERM, proc_on_sigterm, p);
 }
 
+/* The spool directory's group, for who moves mail out of it (serve/mailspool.h). */
+static gid_t proc_spool_group(const struct proc_birth *b)
+{
+	const char *dir = b->settings->mail_spool_directory;
+	struct stat st;
+
+	return b->row->user == PROC_IN_SPOOL_GROUP && dir[0] != '\0' && stat(dir, &st) == 0 ? st.st_gid : 0;
+}
+
 static void proc_become(const struct proc_birth *b)
 {
 	struct err e = ERR_INIT;
 
-	if (b->row->user != PROC_AS_ROOT && sandbox_become(b->settings->mail_owner, "", &e) < 0)
+	if (b->row->user != PROC_AS_ROOT && sandbox_become_also(b->settings->mail_owner, "", proc_spool_group(b), &e) < 0)
 		log_fatal("%s", e.text);
 	if (!proc_tie_to_parent(b->parent_pid))                       /* after becoming another user, which would undo it */
 		_exit(1);

@@ -103,6 +103,11 @@ static int sandbox_look_up(const char *user, const char *group, uid_t *uid_out, 
 
 int sandbox_become(const char *user, const char *group, struct err *e)
 {
+	return sandbox_become_also(user, group, 0, e);
+}
+
+int sandbox_become_also(const char *user, const char *group, gid_t also, struct err *e)
+{
 	uid_t uid = 0;
 	gid_t gid = 0;
 
@@ -112,7 +117,7 @@ int sandbox_become(const char *user, const char *group, struct err *e)
 		return -1;
 	if (uid == 0)
 		return err_set(e, ERR_DENIED, 0, "mail_owner \"%s\" is root; mail must belong to a user without power", user);
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(also != 0 ? 1 : 0, &also) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return err_set(e, err_kind_of(errno), errno, "cannot become user %s", user);
 	if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setuid(0) == 0 || geteuid() != uid || getegid() != gid)
 		return err_set(e, ERR_DENIED, 0, "became user %s, but the way back to root is open", user);

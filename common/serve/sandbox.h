@@ -13,6 +13,8 @@
 
 #include <stdbool.h>
 
+#include <sys/types.h>
+
 #include "base/err.h"
 
 enum sandbox_need {
@@ -50,5 +52,7 @@ bool sandbox_build_needs(const char *call);
 /* Root only: become settings' user and group, with supplementary groups cleared; checks that there is no way back. No-op when not root.
    group "": the user's own. */
 int sandbox_become(const char *user, const char *group, struct err *e) WARN_UNUSED;
+/* The same with one supplementary group; 0: none. */
+int sandbox_become_also(const char *user, const char *group, gid_t also, struct err *e) WARN_UNUSED;
 
 #endif

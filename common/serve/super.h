@@ -25,7 +25,8 @@ struct proc_listener {
 	int kind;                                                     /* the daemon's own enum, handed to the process */
 };
 
-enum proc_user { PROC_AS_POSTHOUSE, PROC_AS_ROOT };                   /* root only when the supervisor is root and settings ask */
+/* Root only when the supervisor is root and settings ask. IN_SPOOL_GROUP: posthouse, but in the group of mail_spool_directory too. */
+enum proc_user { PROC_AS_POSTHOUSE, PROC_AS_ROOT, PROC_IN_SPOOL_GROUP };
 
 struct proc_row {
 	const char *role;                                             /* "front": log name posthouse/smtpd-front is printed as conf'd below */

@@ -426,12 +426,32 @@ static int remove_dirs(void **state)
 	return system(cmd);
 }
 
+/* The one supplementary group that is asked for, and no other: that of a spool directory. */
+static void test_become_also(void **state)
+{
+	struct err e = ERR_INIT;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		gid_t groups[16];
+
+		_exit(sandbox_become_also("nobody", "", 8, &e) == 0 && getgroups(16, groups) == 1 && groups[0] == 8 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_deadly_kills), cmocka_unit_test(test_the_rest_is_refused), cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_narrower_inside), cmocka_unit_test(test_exec_shape_still_kills),
-		cmocka_unit_test(test_missing_write_path_is_told), cmocka_unit_test(test_become),
+		cmocka_unit_test(test_missing_write_path_is_told), cmocka_unit_test(test_become), cmocka_unit_test(test_become_also),
 	};
 
 	return cmocka_run_group_tests(tests, make_dirs, remove_dirs);
