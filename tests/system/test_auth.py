@@ -13,6 +13,11 @@ DOORS = ("pop3", "imap", "submission")
 office = None
 
 
+def long_one():
+    if lab.SANITIZED:
+        raise lab.Skip("hundreds of slow hashes under sanitizers")
+
+
 def box():
     global office
     if office is None:
@@ -196,6 +201,7 @@ def by_scram(c, user):
 
 def test_row_28_unknown_user_and_wrong_password_are_alike_in_all_daemons():
     """Alike unless a rank test says otherwise twice: a busy machine moves both kinds, an answer that skips the slow hash moves one."""
+    long_one()
     for name, attempt in [(door, by_password(door)) for door in DOORS] + [("scram", by_scram)]:
         apart = []
         for _ in range(3):
@@ -262,6 +268,7 @@ def block_a_user(user, appliance=None):
 
 def test_a_guessed_user_keeps_known_good_addresses():
     """A hundred addresses guess at u8: who comes from where u8 has been before gets in, at every daemon; a new address waits."""
+    long_one()
     home, mobile, new = "198.51.100.8", "2001:db8:8::8", "198.51.100.9"
     assert login("imap", "u8@office.example", "secret", home) and login("pop3", "u8@office.example", "secret", mobile)
     block_a_user("u8")
@@ -280,6 +287,7 @@ def auth_pids(daemon):
 
 def test_counts_and_known_addresses_survive_restarts():
     """Of a process, of a daemon, of everything."""
+    long_one()
     guesser, home, new = "192.0.2.60", "198.51.100.60", "198.51.100.61"
     assert gets_in("u10", home)
     fails(guesser, 40, user="u%d", first=2)

@@ -44,7 +44,7 @@ def dracd_pids():
 
 def test_the_grant_is_there_before_the_yes():
     """Whoever has read the yes may send, at once: sixty logins, sixty addresses, not one too early."""
-    for door in ("pop3", "imap") * 30:
+    for door in ("pop3", "imap") * (3 if lab.SANITIZED else 30):
         client = next(CLIENTS)
         c, _ = login(door, client)
         assert rcpt(client).startswith(b"250"), (door, client)

@@ -3,6 +3,7 @@
 Real hosts (network namespaces with cables between them): the office's server, two laptops that move from one address to the next, and two desks behind
 one router that really masquerades (nftables). The laptops' mail programs are Python's libraries and fetchmail, mbsync, msmtp and swaks.
 """
+# not under sanitizers: it waits more than it works
 import contextlib, imaplib, os, poplib, re, shutil, smtplib, tempfile, threading, time
 
 import lab, nets
