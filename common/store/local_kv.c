@@ -14,19 +14,19 @@
 int local_kv_get(struct shelf *h, const char *name, struct buf *out, struct err *e)
 {
 	int fd = openat(local_shelf_of(h)->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	ssize_t got = -1;
+	char piece[4096];
+	ssize_t got = 0;
+	int rc = 0;
 
 	if (fd < 0)
 		return local_failed(e, name);
-	for (;;) {
-		char *room = buf_room(out, 4096);
-
-		if (room == NULL || (got = read(fd, room, 4096)) <= 0)
-			break;
-		buf_filled(out, (size_t)got);
-	}
+	while (rc == 0 && (got = read(fd, piece, sizeof piece)) > 0)
+		if (buf_add(out, slice_mem(piece, (size_t)got)) != 0)
+			rc = err_set(e, ERR_TEMP, 0, "%s is too large", name);
+	if (rc == 0 && got < 0)
+		rc = err_set(e, ERR_TEMP, errno, "reading %s", name);
 	close(fd);
-	return got == 0 ? 0 : err_set(e, ERR_TEMP, errno, "reading %s", name);
+	return rc;
 }
 
 int local_kv_put(struct shelf *h, const char *name, struct slice text, bool flushed, struct err *e)

@@ -24,6 +24,8 @@ struct name { uint64_t shelf; uint32_t bay; char *text; struct object *o; };
 struct shelf_name { uint64_t number, top; char *path, *name; };
 struct lock { uint64_t of, who; int fd; };
 struct ear { int fd; char *topic; };
+struct row { uint64_t shelf; struct tally_row row; };
+struct note { uint64_t shelf, which, value; };
 struct stamp { uint64_t shelf; uint32_t bay; int64_t at; };
 
 static struct object **objects;
@@ -32,7 +34,9 @@ static struct shelf_name *shelves;
 static struct lock *locks;
 static struct ear *ears;
 static struct stamp *stamps;
-static size_t n_objects, n_names, n_shelves, n_locks, n_ears, n_stamps;
+static struct row *rows;
+static struct note *notes;
+static size_t n_rows, n_notes, n_objects, n_names, n_shelves, n_locks, n_ears, n_stamps;
 static uint64_t last_number;
 static int64_t last_stamp;
 
@@ -268,6 +272,48 @@ static enum err_kind do_lock(const struct object_ask *q, int fd, struct object_a
 	return ERR_NONE;
 }
 
+/* ---- tallies: one a shelf ---- */
+
+static void do_tally_put(const struct object_ask *q, struct slice data)
+{
+	struct tally_row row;
+	size_t at = 0;
+
+	memcpy(&row, data.p, sizeof row);
+	while (at < n_rows && (rows[at].shelf != q->shelf || rows[at].row.key != row.key))
+		at++;
+	if (q->a != 0) {
+		if (at < n_rows)
+			DROP(rows, n_rows, at);
+		return;
+	}
+	if (at == n_rows)
+		*ADD(rows, n_rows) = (struct row){ q->shelf, { .key = row.key, .sound = true } };
+	if (!row.busy)
+		memcpy(rows[at].row.v, row.v, sizeof row.v);
+	rows[at].row.busy = row.busy;
+}
+
+static void do_tally_each(const struct object_ask *q, struct buf *out)
+{
+	for (size_t i = 0; i < n_rows; i++)
+		if (rows[i].shelf == q->shelf)
+			buf_put(out, slice_mem(&rows[i].row, sizeof rows[i].row));
+}
+
+static void do_tally_note(const struct object_ask *q, struct object_answer *r)
+{
+	size_t at = 0;
+
+	while (at < n_notes && (notes[at].shelf != q->shelf || notes[at].which != q->a))
+		at++;
+	if (at == n_notes)
+		*ADD(notes, n_notes) = (struct note){ q->shelf, q->a, 0 };
+	if (q->c != 0)
+		notes[at].value = q->b;
+	r->size = notes[at].value;
+}
+
 static void do_notify(const char *topic)
 {
 	for (size_t i = 0; i < n_ears; i++)
@@ -303,6 +349,9 @@ static enum err_kind answer(const struct object_ask *q, const char *text, struct
 	case OBJ_APPEND:
 	case OBJ_CUT:          return do_log(q, data, r, out);
 	case OBJ_LOCK:         return do_lock(q, fd, r);
+	case OBJ_TALLY_PUT:    do_tally_put(q, data); return ERR_NONE;
+	case OBJ_TALLY_EACH:   do_tally_each(q, out); return ERR_NONE;
+	case OBJ_TALLY_NOTE:   do_tally_note(q, r); return ERR_NONE;
 	case OBJ_LISTEN:       *ADD(ears, n_ears) = (struct ear){ fd, mem_str(text) }; return ERR_NONE;
 	case OBJ_NOTIFY:       do_notify(text); return ERR_NONE;
 	default:               return ERR_SYNTAX;

@@ -44,6 +44,27 @@ static inline int env_setup(void **state)
 	return 0;
 }
 
+/* The same on the object store: for tests that include object_store.h and touch no file. */
+#define ENV_SETUP_OBJECT \
+static int env_setup_object(void **state) \
+{ \
+	struct env *v; \
+	char path[160]; \
+	if (env_setup(state) != 0) \
+		return -1; \
+	v = *state; \
+	snprintf(path, sizeof path, "%s/objects", v->dir); \
+	v->opt.store = object_store_start(path); \
+	return 0; \
+} \
+static int env_teardown_object(void **state) \
+{ \
+	struct env *v = *state; \
+	box_close(&v->b); \
+	object_store_stop(); \
+	return env_teardown(state); \
+}
+
 static inline int env_teardown(void **state)
 {
 	struct env *v = *state;

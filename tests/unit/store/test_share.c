@@ -1,6 +1,7 @@
 /*
  * tests/unit/store/test_share.c - one user's mailbox among processes: writers and sessions at once, and writers that are killed.
  */
+#include "object_store.h"
 #include "store_env.h"
 
 #include <signal.h>
@@ -142,6 +143,16 @@ static void test_all_at_once(void **state)
 	check(v, shared, true);
 }
 
+ENV_SETUP_OBJECT
+
+static void env_again(void **state)
+{
+	bool objects = ((struct env *)*state)->opt.store != NULL;
+
+	(objects ? env_teardown_object : env_teardown)(state);
+	(objects ? env_setup_object : env_setup)(state);
+}
+
 /* SIGKILL at random moments, again and again: what was acknowledged is there once, what was not is there once or not at all. */
 static void test_killed(void **state)
 {
@@ -167,8 +178,7 @@ static void test_killed(void **state)
 		waitpid(reader, &status, 0);
 		check(v, shared, false);
 		munmap((void *)(uintptr_t)shared, 4096);
-		env_teardown(state);
-		env_setup(state);
+		env_again(state);
 		v = *state;
 	}
 }
@@ -176,7 +186,8 @@ static void test_killed(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
-	const struct CMUnitTest tests[] = { T(test_all_at_once), T(test_killed) };
+#define O(f) { #f " (objects)", f, env_setup_object, env_teardown_object, NULL }
+	const struct CMUnitTest tests[] = { T(test_all_at_once), T(test_killed), O(test_all_at_once), O(test_killed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /*
  * tests/unit/store/test_store.c - the conformance suite of the verbs: every backend is a row of `backends`, and must pass all of it.
  */
+#include "object_store.h"
 #include "store_env.h"
 
 #include <poll.h>
@@ -10,8 +11,15 @@
 #include "base/clock.h"
 #include "store/named.h"
 
+static const struct store *objects;
+
+static const struct store *object_store(void)
+{
+	return objects;
+}
+
 static const struct backend { const char *name; const struct store *(*store)(void); } backends[] = {
-	{ "local", store_local },
+	{ "local", store_local }, { "object", object_store },
 };
 #define N_BACKENDS (sizeof backends / sizeof *backends)
 
@@ -238,6 +246,7 @@ static void test_conformance(void **state)
 {
 	struct env *v = *state;
 
+	objects = object_store_start(arena_printf(v->a, "%s/objects", v->dir));
 	for (size_t i = 0; i < N_BACKENDS; i++) {
 		struct named *s = open_backend(v, &backends[i]);
 
@@ -249,6 +258,7 @@ static void test_conformance(void **state)
 		named_close(&s);
 		writers(v, &backends[i]);
 	}
+	object_store_stop();
 }
 
 int main(void)
