@@ -177,8 +177,8 @@ static enum session_want start_send(struct pop3 *s, uint32_t seq, uint64_t body_
 		buf_putf(out, "+OK %llu octets\r\n", (unsigned long long)size_of(s, seq));
 	else
 		buf_puts(out, "+OK Its top\r\n");
-	pop3_send_start(&s->send, &body, body_lines);
-	return pop3_send_step(&s->send, out) ? SESSION_MORE : SESSION_INPUT;
+	pop3_send_start(&s->send, &body, body_lines, !s->tls);
+	return pop3_send_step(&s->send, out);
 }
 
 static enum session_want cmd_retr(struct pop3 *s, struct slice args, struct buf *out)

@@ -13,7 +13,7 @@ enum {
 	POP3_BAD_COMMANDS = 50
 };
 
-/* A message on its way out. Octets come straight from the mapped file. */
+/* A message on its way out. Octets come straight from the mapped file; long stretches that need no mending are left to sendfile where the caller can do that. */
 struct pop3_send {
 	struct mbody body;
 	bool active;
@@ -22,6 +22,8 @@ struct pop3_send {
 	bool cr;                                                      /* the last octet was CR */
 	bool in_body;                                                 /* the empty line after the header was seen */
 	uint64_t body_lines_left;                                     /* TOP; UINT64_MAX: all */
+	bool by_file;                                                 /* no TLS: stretches of the file may go by SESSION_FILE */
+	size_t file_at, file_n;                                       /* the stretch that goes now; 0: none */
 };
 
 enum pop3_listing { POP3_LIST_NONE, POP3_LIST_SIZES, POP3_LIST_UIDS };
@@ -41,7 +43,7 @@ struct pop3 {
 	uint32_t next;                                                /* listing: message to tell next */
 	struct pop3_send send;
 	int64_t active_at;                                            /* wall seconds of the last octets from the client */
-	bool taken_over, quit, utf8;
+	bool taken_over, quit, utf8, tls;
 	unsigned bad;
 	uint32_t n_retr, n_top, n_removed;
 	uint64_t sent_octets;
@@ -58,9 +60,10 @@ enum session_want pop3_command(struct pop3 *s, struct slice line, struct buf *ou
 bool pop3_listing_step(struct pop3 *s, struct buf *out);
 bool pop3_is_deleted(const struct pop3 *s, uint32_t seq);
 
-/* send.c: the message goes out by steps. false: done, its "." is in out. */
-void pop3_send_start(struct pop3_send *t, const struct mbody *body, uint64_t body_lines);
-bool pop3_send_step(struct pop3_send *t, struct buf *out);
+/* send.c: the message goes out by steps. SESSION_MORE: again; SESSION_FILE: behind out go file_n octets of the file, then again; SESSION_INPUT: done, its "." is in
+   out. by_file: SESSION_FILE is welcome. */
+void pop3_send_start(struct pop3_send *t, const struct mbody *body, uint64_t body_lines, bool by_file);
+enum session_want pop3_send_step(struct pop3_send *t, struct buf *out);
 void pop3_send_done(struct pop3_send *t);
 
 /*

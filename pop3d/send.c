@@ -10,15 +10,20 @@
 
 #include "mail/line.h"
 
-enum { CHUNK = 16 << 10 };
+enum {
+	CHUNK = 16 << 10,
+	FILE_MIN = 32 << 10,                                          /* below it a copy is cheaper than one more system call */
+	FILE_MAX = 1 << 20                                            /* looked through in one step */
+};
 
-void pop3_send_start(struct pop3_send *t, const struct mbody *body, uint64_t body_lines)
+void pop3_send_start(struct pop3_send *t, const struct mbody *body, uint64_t body_lines, bool by_file)
 {
 	memset(t, 0, sizeof(*t));
 	t->body = *body;
 	t->active = true;
 	t->bol = true;
 	t->body_lines_left = body_lines;
+	t->by_file = by_file && body->fd >= 0;
 }
 
 void pop3_send_done(struct pop3_send *t)
@@ -67,6 +72,11 @@ static void put(struct pop3_send *t, struct slice chunk, struct buf *out)
 	t->at += chunk.n;
 }
 
+static size_t whole_lines(struct slice s)
+{
+	return (size_t)(slice_rchr(s, '\n') + 1);
+}
+
 /* What comes next of the file; a CR and its LF stay together. */
 static struct slice next_chunk(const struct pop3_send *t)
 {
@@ -74,6 +84,8 @@ static struct slice next_chunk(const struct pop3_send *t)
 
 	if (chunk.n < rest.n && chunk.p[chunk.n - 1] == '\r')
 		chunk.n++;
+	if (t->by_file && whole_lines(chunk) > 0)
+		chunk.n = whole_lines(chunk);                         /* behind them a stretch may begin */
 	return chunk;
 }
 
@@ -117,18 +129,51 @@ static void put_end(struct pop3_send *t, struct buf *out)
 	pop3_send_done(t);
 }
 
-bool pop3_send_step(struct pop3_send *t, struct buf *out)
+/* How many octets of whole lines go as they are: no dot in front, no bare LF, no NUL. */
+static size_t clean_stretch(struct slice s)
+{
+	const char *end = s.p + s.n, *line = s.p, *lf, *nul;
+
+	while (line < end && *line != '.' && (lf = memchr(line, '\n', (size_t)(end - line))) != NULL) {
+		if (lf == line || lf[-1] != '\r')
+			break;
+		line = lf + 1;
+	}
+	nul = memchr(s.p, '\0', (size_t)(line - s.p));
+	return nul == NULL ? (size_t)(line - s.p) : whole_lines(slice_head(s, (size_t)(nul - s.p)));
+}
+
+static bool goes_by_file(struct pop3_send *t)
+{
+	struct slice rest = slice_from(t->body.octets, t->at);
+	size_t n;
+
+	if (!t->by_file || !t->bol || rest.n < FILE_MIN)
+		return false;
+	n = clean_stretch(slice_head(rest, FILE_MAX));
+	if (n < FILE_MIN)
+		return false;
+	t->file_at = t->at;
+	t->file_n = n;
+	t->at += n;
+	return true;
+}
+
+enum session_want pop3_send_step(struct pop3_send *t, struct buf *out)
 {
 	size_t stop = out->len + POP3_STEP;
 
+	t->file_n = 0;
 	while (out->len < stop && !is_at_end(t)) {
-		if (t->in_body && t->body_lines_left == UINT64_MAX)
-			put(t, next_chunk(t), out);
-		else
+		if (!t->in_body || t->body_lines_left != UINT64_MAX)
 			put_line(t, out);
+		else if (goes_by_file(t))
+			return SESSION_FILE;
+		else
+			put(t, next_chunk(t), out);
 	}
 	if (!is_at_end(t))
-		return true;
+		return SESSION_MORE;
 	put_end(t, out);
-	return false;
+	return SESSION_INPUT;
 }

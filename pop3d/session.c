@@ -70,6 +70,7 @@ static struct pop3 *new_session(const struct session_env *env, const struct sess
 	s->env = env;
 	s->mbox = m;
 	s->view = view_open(m, true);
+	s->tls = st->tls;
 	s->active_at = env->wall_s();
 	buf_init(&s->who, BUF_UNBOUNDED);
 	buf_putf(&s->who, "user=<%.*s>, session=<%.*s>", SLICE_FMT(st->user), SLICE_FMT(st->session_id));
@@ -161,11 +162,18 @@ static enum session_want session_step(void *ctx, struct buf *out)
 	struct pop3 *s = ctx;
 
 	s->active_at = s->env->wall_s();                              /* a slow reader of a long message is not dead */
-	if (s->send.active && pop3_send_step(&s->send, out))
-		return SESSION_MORE;
+	if (s->send.active)
+		return pop3_send_step(&s->send, out);
 	if (s->listing != POP3_LIST_NONE && pop3_listing_step(s, out))
 		return SESSION_MORE;
 	return SESSION_INPUT;
+}
+
+static void session_file(void *ctx, struct session_file *out)
+{
+	const struct pop3 *s = ctx;
+
+	*out = (struct session_file){ .fd = s->send.body.fd, .at = s->send.file_at, .n = s->send.file_n };
 }
 
 static enum session_want session_changed(void *ctx, struct buf *out)
@@ -222,6 +230,7 @@ const struct session_proto pop3_session = {
 	.open = session_open,
 	.input = session_input,
 	.step = session_step,
+	.file = session_file,
 	.changed = session_changed,
 	.park = session_park,
 	.timeout = session_timeout,

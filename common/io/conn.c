@@ -450,7 +450,7 @@ static void conn_tell_input(struct conn *c)
 
 static void conn_tell_drained(struct conn *c)
 {
-	if (!c->drain_due || c->ended || c->closing || conn_is_before_tls(c) || conn_unsent(c) > c->lim.out_high / 2)
+	if (!c->drain_due || c->ended || c->closing || c->barrier != CONN_NO_BARRIER || conn_unsent(c) > c->lim.out_high / 2)
 		return;
 	c->drain_due = false;
 	if (c->ops->on_drained != NULL)
@@ -841,6 +841,11 @@ void conn_write(struct conn *c, struct slice s)
 size_t conn_unsent(const struct conn *c)
 {
 	return conn_stream_len(&c->out) + c->file_left;
+}
+
+bool conn_sends_file(const struct conn *c)
+{
+	return c->barrier == CONN_BEFORE_FILE;
 }
 
 void conn_send_file(struct conn *c, int file_fd, off_t offset, size_t len)

@@ -72,6 +72,7 @@ void conn_send_file(struct conn *c, int file_fd, off_t offset, size_t len);
 void conn_start_tls(struct conn *c, struct tls_ctx *ctx, const char *peer_name, size_t *dropped_out);
 SSL *conn_ssl(const struct conn *c);                                  /* NULL: no TLS, or its handshake is not done */
 int conn_fd(const struct conn *c);                                    /* to look (getpeername), not to touch */
+bool conn_sends_file(const struct conn *c);                            /* until on_drained tells that it is out */
 bool conn_is_open(const struct conn *c);                              /* neither closing nor over: conn_release() is possible */
 
 void conn_idle_ms(struct conn *c, int64_t ms);                        /* 0: none */

@@ -7,6 +7,7 @@
 #include "serve/session_inside.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -139,10 +140,27 @@ static void on_turn(void *ctx)
 	drive(ctx);
 }
 
+static void send_file(struct sconn *sc)
+{
+	struct session_file f;
+	int fd;
+
+	sc->ss->proto->file(sc->s, &f);
+	fd = fcntl(f.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0) {
+		conn_send_file(sc->c, fd, (off_t)f.at, f.n);
+		return;
+	}
+	log_error("session=<%.*s> ended in the middle of a message: %s", SLICE_FMT(sc->card.session_id), strerror(errno));
+	conn_abort(sc->c);
+}
+
 /* False when the connection's turn is over. */
 static bool heed(struct sconn *sc, enum session_want want)
 {
-	sc->more = want == SESSION_MORE;
+	sc->more = want == SESSION_MORE || want == SESSION_FILE;
+	if (want == SESSION_FILE)
+		send_file(sc);
 	if (want == SESSION_CLOSE)
 		sconn_finish(sc, "logged out");
 	return want != SESSION_CLOSE;
@@ -183,8 +201,10 @@ static bool one_command(struct sconn *sc, bool *again_out)
 	want = sc->ss->proto->input(sc->s, in, &used, conn_out(sc->c));
 	if (used > 0)
 		take_input(sc, used);
-	*again_out = used > 0 || want == SESSION_MORE;
-	return heed(sc, want) && *again_out;
+	if (!heed(sc, want))
+		return false;
+	*again_out = used > 0 || sc->more;
+	return *again_out;
 }
 
 static bool one_step(struct sconn *sc)
@@ -202,13 +222,18 @@ static void flush_if_more(struct sconn *sc, size_t unsent_before)
 		conn_flush(sc->c);
 }
 
+static bool has_room(const struct sconn *sc)
+{
+	return conn_unsent(sc->c) < OUT_HIGH && !conn_sends_file(sc->c);
+}
+
 static void drive(struct sconn *sc)
 {
 	size_t before = conn_unsent(sc->c);
 	bool again = false;
 	unsigned n;
 
-	for (n = 0; n < COMMANDS_PER_TURN && sc->s != NULL && conn_unsent(sc->c) < OUT_HIGH; n++) {
+	for (n = 0; n < COMMANDS_PER_TURN && sc->s != NULL && has_room(sc); n++) {
 		if (sc->more) {
 			if (!one_step(sc))
 				break;
@@ -225,7 +250,7 @@ static void drive(struct sconn *sc)
 		return;
 	}
 	flush_if_more(sc, before);
-	if (conn_unsent(sc->c) < OUT_HIGH && (sc->more || (again && n >= COMMANDS_PER_TURN)))
+	if (has_room(sc) && (sc->more || (again && n >= COMMANDS_PER_TURN)))
 		loop_task_queue(sc->ss->l, &sc->turn, on_turn, sc);
 }
 

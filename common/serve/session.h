@@ -30,8 +30,11 @@ struct session_env {                                                  /* lives a
 enum session_want {
 	SESSION_INPUT,                                                /* waiting for the client */
 	SESSION_MORE,                                                 /* call step() when output has drained below high water */
+	SESSION_FILE,                                                 /* behind what is in out go the octets of file(); when they are gone call step() */
 	SESSION_CLOSE                                                 /* good-bye is in out */
 };
+
+struct session_file { int fd; uint64_t at, n; };                      /* borrowed; the octets do not change */
 
 struct session_proto {
 	const char *name;                                             /* "pop3" */
@@ -39,6 +42,7 @@ struct session_proto {
 	void *(*open)(const struct session_env *env, const struct session_start *st, struct buf *out);   /* the reply to the login is in out; NULL: refused, out says why */
 	enum session_want (*input)(void *s, struct slice in, size_t *used_out, struct buf *out);
 	enum session_want (*step)(void *s, struct buf *out);
+	void (*file)(void *s, struct session_file *out);              /* after SESSION_FILE, once; NULL where that is never said */
 	enum session_want (*changed)(void *s, struct buf *out);       /* somebody changed a mailbox of this user: tell if now is the time (IDLE) */
 	bool (*in_use)(const void *s);                                /* the client is there although it says nothing (IDLE); NULL: never */
 	bool (*park)(void *s, struct buf *state_out);                 /* true: state holds everything (IDLE or quiet IMAP); the session is closed by the caller */
