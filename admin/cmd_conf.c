@@ -11,6 +11,7 @@
 #include "dracd/core.h"
 #include "dracd/peer_conf.h"
 #include "io/net.h"
+#include "pop3d/pop3d.h"
 #include "server/policy.h"
 
 static int print_buf(struct buf *b)
@@ -109,6 +110,8 @@ static int run_check(const struct command_env *env)
 		status = command_fail(EX_CONFIG, "%s", e.text);
 	else if (policy_lint(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
+	else if (pop3_uidl_check(s, &e) < 0)
+		status = command_fail(EX_CONFIG, "%s", e.text);
 	else if (core_check(s, &e) < 0 || peer_conf_check(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
 	else

@@ -98,10 +98,32 @@ static void put_size(const struct pop3 *s, uint32_t seq, struct buf *out)
 	buf_putf(out, "%u %llu\r\n", seq, (unsigned long long)size_of(s, seq));
 }
 
+/* The id that an earlier server left in the message. */
+static bool put_uid_of_header(const struct pop3 *s, uint32_t seq, struct buf *out)
+{
+	struct err e = ERR_INIT;
+	struct mbody body;
+	struct slice id;
+	bool has;
+
+	if (view_read(s->view, seq, &body, &e) < 0)                   /* gone meanwhile: its other id says so as well */
+		return false;
+	has = pop3_uidl_of_header(body.octets, &id);
+	if (has)
+		buf_put(out, id);
+	mbody_done(&body);
+	return has;
+}
+
 static void put_uid(const struct pop3 *s, uint32_t seq, struct buf *out)
 {
+	const char *format = pop3_uidl_format(s->env->s->pop3_uidl_format);
+
 	buf_putf(out, "%u ", seq);
-	pop3_put_uidl(s->env->s->pop3_uidl_format, mbox_uidvalidity(s->mbox), view_get(s->view, seq)->uid, out);
+	if (strcmp(format, "%h") != 0)
+		pop3_put_uidl(format, mbox_uidvalidity(s->mbox), view_get(s->view, seq)->uid, out);
+	else if (!put_uid_of_header(s, seq, out))
+		pop3_put_uidl(pop3_uidl_format("dovecot"), mbox_uidvalidity(s->mbox), view_get(s->view, seq)->uid, out);
 	buf_puts(out, "\r\n");
 }
 

@@ -68,8 +68,13 @@ void pop3_send_done(struct pop3_send *t);
 
 /*
  * uidl.c: the unique-id of a message (RFC 1939 7), by the setting pop3_uidl_format. In it %v is UIDVALIDITY, %u the UID, %f stands for both in the form
- * of our file names (base 36); a width and x or X as in printf ("%08Xu%08Xv") give the ids that Dovecot gave. Octets outside 0x21-0x7e are left out, 70 at most.
+ * of our file names (base 36); a width and x or X ("%08Xu%08Xv", in small letters) give the ids that Dovecot gave. Octets outside 0x21-0x7e are left out, 70 at
+ * most. %h is the id that qpopper left in the X-UIDL field of the message, see below.
  */
+const char *pop3_uidl_format(const char *setting);                    /* the format that a word like "dovecot" stands for; else the setting itself */
+/* An id in the header, which a message has from another server: not one that came in through our smtpd, whose sender could have chosen somebody else's.
+   id_out is borrowed from the message. */
+bool pop3_uidl_of_header(struct slice message, struct slice *id_out);
 void pop3_put_uidl(const char *format, uint32_t uidvalidity, uint32_t uid, struct buf *out);
 
 #endif

@@ -11,6 +11,8 @@ extern const struct daemon_table pop3d_table;                         /* procs.c
 extern const struct login_proto pop3_login;                           /* login_pop3.c: AUTHORIZATION state */
 extern const struct session_proto pop3_session;                       /* session.c: TRANSACTION and UPDATE states */
 
+int pop3_uidl_check(const struct settings *s, struct err *e) WARN_UNUSED;   /* pop3_uidl_format gives each message an id of its own, or why not */
+
 struct pop3_offer {                                                   /* what CAPA says depends on where we are */
 	bool stls, user;
 	const char *mechanisms;                                       /* "" or NULL: no SASL line */

@@ -37,4 +37,5 @@ const struct daemon_table pop3d_table = {
 	.rows = rows,
 	.n_rows = sizeof(rows) / sizeof(rows[0]),
 	.shared_octets = CROWD_OCTETS,
+	.check = pop3_uidl_check,
 };

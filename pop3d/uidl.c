@@ -1,13 +1,17 @@
 /* pop3d/uidl.c - unique-ids by format, so that users who come from another server download nothing again. */
 #include "pop3d/pop3.h"
 
+#include <string.h>
+
 #include "base/num.h"
+#include "mail/header.h"
+#include "pop3d/pop3d.h"
 
 enum { UIDL_MAX = 70 };                                               /* RFC 1939 7 */
 
 struct field {
 	unsigned width;
-	bool zero, hex, upper;
+	bool zero, hex;
 	char what;
 };
 
@@ -22,7 +26,7 @@ static const char *parse_field(const char *p, struct field *out)
 		f.width = UIDL_MAX;
 	if (*p == 'x' || *p == 'X') {
 		f.hex = true;
-		f.upper = *p++ == 'X';
+		p++;
 	}
 	f.what = *p;
 	*out = f;
@@ -31,7 +35,7 @@ static const char *parse_field(const char *p, struct field *out)
 
 static size_t put_number(const struct field *f, uint32_t v, char *to)
 {
-	const char *digits = f->upper ? "0123456789ABCDEF" : "0123456789abcdef";
+	static const char digits[] = "0123456789abcdef";              /* for X too: so Dovecot wrote them */
 	unsigned base = f->hex ? 16 : 10, n = 0, len;
 	char rev[16];
 
@@ -56,6 +60,70 @@ static size_t put_base36(uint32_t uidvalidity, uint32_t uid, char *to)
 	for (size_t i = 0; i < nu; i++)
 		to[n++] = u[i];
 	return n;
+}
+
+static const struct { const char *word, *format; } presets[] = {
+	{ "dovecot", "%08Xu%08Xv" },
+	{ "courier", "UID%u-%v"   },
+	{ "cyrus",   "%v.%u"      },
+	{ "uw",      "%08Xv%08Xu" },
+	{ "qpopper", "%h"         },
+};
+
+const char *pop3_uidl_format(const char *setting)
+{
+	for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++)
+		if (strcmp(setting, presets[i].word) == 0)
+			return presets[i].format;
+	return setting;
+}
+
+/* Whether no two messages of a maildrop can get the same. */
+static bool tells_apart(const char *format)
+{
+	bool told = false;
+
+	for (const char *p = format; *p != '\0';) {
+		struct field f;
+
+		if (*p++ != '%')
+			continue;
+		p = parse_field(p, &f);
+		if (f.what == '\0' || strchr("uvfh%", f.what) == NULL)
+			return false;
+		told = told || f.what == 'u' || f.what == 'f' || f.what == 'h';
+	}
+	return told;
+}
+
+int pop3_uidl_check(const struct settings *s, struct err *e)
+{
+	if (tells_apart(pop3_uidl_format(s->pop3_uidl_format)))
+		return 0;
+	return err_set(e, ERR_SYNTAX, 0, "pop3_uidl_format in %s: \"%s\" is none of dovecot, courier, cyrus, uw, qpopper and no format that has %%u, %%f or %%h and else only %%v and %%%%",
+	    s->path, s->pop3_uidl_format);
+}
+
+static bool is_id(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= 0x20 || s.p[i] >= 0x7f)
+			return false;
+	return s.n > 0 && s.n <= UIDL_MAX;
+}
+
+bool pop3_uidl_of_header(struct slice message, struct slice *id_out)
+{
+	struct slice body, header, id, received;
+	bool has_end;
+
+	header = header_split(message, &body, &has_end);
+	if (!header_find(header, SLICE("X-UIDL"), &id) || !is_id(slice_trim(id)))
+		return false;
+	if (header_find(header, SLICE("Received"), &received) && slice_find(received, SLICE(" (Posthouse) with ")) >= 0)
+		return false;
+	*id_out = slice_trim(id);
+	return true;
 }
 
 void pop3_put_uidl(const char *format, uint32_t uidvalidity, uint32_t uid, struct buf *out)

@@ -25,9 +25,10 @@ static const struct conf_param rows[] = {
 	    "for that; under systemd give posthouse-imapd and posthouse-pop3d SupplementaryGroups=mail and ReadWritePaths=/var/mail. Empty means that nobody looks there."),
 	CONF_LIST(special_folders, "Drafts Sent Junk Trash Archive",
 	    "Folders that every user has from the first login, marked for their use (RFC 6154)."),
-	CONF_STRING(pop3_uidl_format, "%08Xu%08Xv",
-	    "The unique-id of a message in POP3: %u is its UID, %v the UIDVALIDITY of the mailbox, %f both as in its file name. "
-	    "The default is that of Dovecot, so that users who come from there fetch nothing twice. A change makes everybody fetch everything again."),
+	CONF_STRING(pop3_uidl_format, "dovecot",
+	    "The unique-id of a message in POP3, as the server before this one made it, so that users who come from there fetch nothing twice: dovecot, courier, cyrus, uw, "
+	    "qpopper (the X-UIDL field of messages that came along), or a format in which %u is the UID, %v the UIDVALIDITY of the mailbox, %f both as in its file name; "
+	    "a width and x for hexadecimal go between. A change makes everybody fetch everything again."),
 	CONF_SECS(pop3_timeout, "10m", "1s", "1d",
 	    "How long a POP3 client may be silent; RFC 1939 asks for ten minutes."),
 	CONF_SECS(imap_timeout, "30m", "1s", "1d",

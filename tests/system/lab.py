@@ -96,7 +96,7 @@ class Appliance:
             self.up()
 
     def _quickstart(self, *args):
-        cmd = ([] if self.netns is None else ["ip", "netns", "exec", self.netns]) + [os.path.join(HERE, os.environ.get("PH_QS","quickstart")), *args]
+        cmd = ([] if self.netns is None else ["ip", "netns", "exec", self.netns]) + [os.path.join(HERE, "quickstart"), *args]
         return subprocess.run(cmd, capture_output=True, text=True)
 
     def up(self):
