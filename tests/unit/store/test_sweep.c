@@ -466,7 +466,7 @@ static int step_of(void)
 {
 	const char *s = getenv("SWEEP_STEP");                         /* 1: all; a sample otherwise */
 
-	return s != NULL && atoi(s) > 0 ? atoi(s) : 8;
+	return s != NULL && atoi(s) > 0 ? atoi(s) : 24;
 }
 
 static void test_killed(void **state)
