@@ -6,7 +6,7 @@ import contextlib, json, os, signal, socket, subprocess, threading, time
 
 import lab
 
-LIFETIME = 6 * lab.SLOW
+LIFETIME = 8 if lab.SANITIZED else 6
 office = None
 
 
