@@ -4,6 +4,7 @@
 #include "base/idn.h"
 
 #include <idn2.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -78,6 +79,7 @@ struct slice idn_fold_key(struct slice key, struct arena *a)
 	struct slice folded, domain;
 	bool is_ascii;
 	size_t from;
+	char *whole;
 
 	if (key.n > 1 && key.p[key.n - 1] == '.')
 		key.n--;
@@ -87,5 +89,8 @@ struct slice idn_fold_key(struct slice key, struct arena *a)
 	from = domain_at(folded);
 	if (from == folded.n || idn_to_ascii(slice_from(folded, from), a, &domain) != 0)
 		return folded;
-	return slice_of(arena_printf(a, "%.*s%.*s", SLICE_FMT(slice_head(folded, from)), SLICE_FMT(domain)));
+	whole = arena_alloc(a, from + domain.n + 1);
+	memcpy(whole, folded.p, from);
+	memcpy(whole + from, domain.p, domain.n);
+	return slice_mem(whole, from + domain.n);
 }
