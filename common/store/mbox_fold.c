@@ -17,6 +17,8 @@
 #define HISTORY_MAX 65536u
 #define DONE_MAX 8192u
 #define DONE_SECONDS 86400
+#define CACHE_MIN (1u << 20)                                          /* a cache is never tidied below this and */
+#define CACHE_EACH 8192u                                              /* so much a message: an entry has a quarter of that as a rule */
 
 bool mbox_wants_fold(const struct mbox *m)
 {
@@ -114,6 +116,28 @@ int fold_put_index(struct mbox *m, const struct fold_carried *c, bool old_log_fi
 	return rc;
 }
 
+/* Entries of messages that have gone, and those that were made twice, go. What a crash leaves between this and the index are offsets that miss. */
+static void tidy_cache(struct mbox *m)
+{
+	struct scache_copy x;
+	struct err ignored;
+	uint64_t *to;
+	int rc = 0;
+
+	if (scache_size(&m->cache, m->shelf) <= CACHE_MIN + (uint64_t)mbox_count(m) * CACHE_EACH || scache_copy_init(&x, m->shelf, &ignored) != 0)
+		return;
+	to = mem_array((size_t)mbox_slots(m) + 1, sizeof *to);
+	for (uint32_t slot = 0; rc == 0 && slot < mbox_slots(m); slot++)
+		if (!mbox_is_gone(m, slot))
+			rc = scache_copy_entry(&x, &m->cache, mbox_slot_cache(m, slot), m->uidvalidity, mbox_rec(m, slot)->uid, &to[slot], &ignored);
+	if (rc == 0 && scache_copy_finish(&x, &m->cache, m->shelf, &ignored) == 0)
+		for (uint32_t slot = 0; slot < mbox_slots(m); slot++)
+			if (mbox_slot_cache(m, slot) != to[slot])
+				mbox_edit(m, slot)->cache_at = to[slot];
+	scache_copy_done(&x);
+	free(to);
+}
+
 int mbox_fold(struct mbox *m, struct err *e)
 {
 	struct fold_carried c = { 0 };
@@ -124,6 +148,7 @@ int mbox_fold(struct mbox *m, struct err *e)
 
 	if (mbox_finish_unlinks(m, e) != 0 || mbox_flush_names(m, 4096, e) != 0)
 		return -1;
+	tidy_cache(m);
 	fold_carry(m, &c);
 	rc = fold_put_index(m, &c, true, index_id, next_id, e);
 	if (rc == 0) {

@@ -183,3 +183,71 @@ int scache_get(struct scache *c, struct shelf *h, uint64_t at, uint32_t uidvalid
 	}
 	return -1;
 }
+
+/* ---- compaction ---- */
+
+uint64_t scache_size(struct scache *c, struct shelf *h)
+{
+	struct err ignored;
+	uint64_t size;
+
+	return cache_open(c, h, false, &ignored) == 0 && store_log_look(c->f, &size) ? size : 0;
+}
+
+#define COPY_STEP (1u << 20)
+
+int scache_copy_init(struct scache_copy *x, struct shelf *h, struct err *e)
+{
+	struct draft *d;
+
+	if (store_draft_open(h, SCACHE_NAME, &d, e) != 0)
+		return -1;
+	*x = (struct scache_copy){ .d = d, .end = sizeof FILE_MAGIC - 1, .a = arena_new(0) };
+	buf_init(&x->b, BUF_UNBOUNDED);
+	buf_puts(&x->b, FILE_MAGIC);
+	return 0;
+}
+
+void scache_copy_done(struct scache_copy *x)
+{
+	store_draft_drop(&x->d);
+	buf_done(&x->b);
+	arena_free(&x->a);
+}
+
+static int copy_flush(struct scache_copy *x, struct err *e)
+{
+	int rc = store_draft_write(x->d, x->end - x->b.len, buf_view(&x->b), e);
+
+	buf_reset(&x->b);
+	return rc;
+}
+
+int scache_copy_entry(struct scache_copy *x, struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_t uid, uint64_t *at_out, struct err *e)
+{
+	struct slice texts[SCACHE_TEXTS], in = SLICE_NONE;
+	int rc = 0;
+
+	if (at != 0 && at <= INT64_MAX && c->f != NULL)
+		in = read_entry(c, at, x->a);
+	*at_out = 0;
+	if (scache_parse(in, uidvalidity, uid, texts) == 0) {
+		*at_out = x->end;
+		buf_put(&x->b, slice_head(in, scache_entry_len(in)));
+		x->end += scache_entry_len(in);
+		rc = x->b.len < COPY_STEP ? 0 : copy_flush(x, e);
+	}
+	arena_reset(x->a);
+	return rc;
+}
+
+int scache_copy_finish(struct scache_copy *x, struct scache *c, struct shelf *h, struct err *e)
+{
+	struct store_log *next;
+
+	if (copy_flush(x, e) != 0 || store_log_swap(h, SCACHE_NAME, x->d, &next, e) != 0)
+		return -1;
+	store_log_close(&next);
+	scache_close(c);
+	return 0;
+}

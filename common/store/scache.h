@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "store/store.h"
@@ -31,6 +32,16 @@ void scache_close(struct scache *c);
 int scache_append(struct scache *c, struct shelf *h, uint32_t uidvalidity, uint32_t uid, const struct slice texts[SCACHE_TEXTS], uint64_t *at_out, struct err *e) WARN_UNUSED;
 /* 0 and the texts (in the arena), or -1: not there, or not to be trusted. */
 int scache_get(struct scache *c, struct shelf *h, uint64_t at, uint32_t uidvalidity, uint32_t uid, struct arena *a, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;
+
+uint64_t scache_size(struct scache *c, struct shelf *h);              /* 0: there is none */
+
+/* A new cache with some entries of the old one, under the folder's lock. Who has the old one open finds it replaced; offsets into it are misses. */
+struct scache_copy { struct draft *d; struct buf b; uint64_t end; struct arena *a; };
+int scache_copy_init(struct scache_copy *x, struct shelf *h, struct err *e) WARN_UNUSED;
+/* *at_out: its new offset; 0: it has none. */
+int scache_copy_entry(struct scache_copy *x, struct scache *c, uint64_t at, uint32_t uidvalidity, uint32_t uid, uint64_t *at_out, struct err *e) WARN_UNUSED;
+int scache_copy_finish(struct scache_copy *x, struct scache *c, struct shelf *h, struct err *e) WARN_UNUSED;
+void scache_copy_done(struct scache_copy *x);
 
 /* Pure. */
 int scache_parse(struct slice in, uint32_t uidvalidity, uint32_t uid, struct slice texts_out[SCACHE_TEXTS]) WARN_UNUSED;

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include "store/folder.h"
+
 #define N 40
 
 static const char *const files[] = { "posthouse.log", "posthouse.index", "posthouse.cache" };
@@ -276,11 +278,46 @@ static void test_deleted_under_a_view(void **state)
 	mbox_close(&m);
 }
 
+/* What is in the cache and is no entry of a message goes at the next fold; the others are found again. */
+static void test_cache_is_tidied(void **state)
+{
+	struct env *v = *state;
+	const char *path = arena_printf(v->a, "%s/office.test/u1/posthouse.cache", v->dir);
+	struct slice text;
+	struct stat st;
+	struct mbox *m;
+	struct view *x;
+
+	env_open(v);
+	env_deliver_n(v, "INBOX", 3);
+	assert_int_equal(truncate(path, 4 << 20), 0);
+	m = env_folder(v, "INBOX");
+	env_deliver(v, "INBOX", "Qlast", MESSAGE);
+	x = view_open(m, false);
+	OK(v, view_store_flags(x, (uint32_t[]){ 2 }, 1, &(struct flag_change){ .op = FLAGS_ADD, .flags = MSG_DELETED }, v->a, NULL, NULL, &v->e));
+	OK(v, view_expunge(x, NULL, 0, &v->e));
+	OK(v, view_sync(x, true, NULL, NULL, &v->e));
+	OK(v, mbox_begin(m, &v->e));
+	OK(v, mbox_fold(m, &v->e));
+	mbox_end(m);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size > 8 && st.st_size < 4096);
+	for (uint32_t seq = 1; seq <= 3; seq++) {
+		assert_true(mbox_slot_cache(m, view_slot(x, seq)) != 0);
+		OK(v, view_cached(x, seq, MCACHE_ENVELOPE, v->a, &text, &v->e));
+		assert_true(slice_find(text, SLICE("\"hello\"")) > 0);
+	}
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < 4096);                               /* nothing had to be computed again */
+	view_close(&x);
+	mbox_close(&m);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, env_setup, env_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_delete_small), T(test_delete_folded), T(test_damaged_log), T(test_damaged_index), T(test_damaged_log_behind_index),
+		T(test_cache_is_tidied), T(test_delete_small), T(test_delete_folded), T(test_damaged_log), T(test_damaged_index), T(test_damaged_log_behind_index),
 		T(test_damaged_cache), T(test_foreign), T(test_deleted_under_a_view),
 	};
 
