@@ -1,24 +1,10 @@
-"""tests/system/drac_lab.py - what the tests of dracd share: a network namespace of its own, calls of versions 1 and 2 by hand, its processes."""
-import contextlib, os, shutil, signal, socket, struct, subprocess, sys, time
+"""tests/system/drac_lab.py - what the tests of dracd share: calls of versions 1 and 2 by hand, its processes."""
+import contextlib, os, signal, socket, struct, subprocess, time
 
 import lab
 
 PROGRAM = 900101
 SUCCESS = struct.pack(">5I", 1, 0, 0, 0, 0)
-
-
-def enter_namespace(file, setup, variable="PH_NETNS"):
-    """Starts `file` again inside new network and mount namespaces, with /run of its own (rpcbind's) and lo up; `setup` is more shell, run inside.
-    False where that is not allowed."""
-    if os.environ.get(variable):
-        return True
-    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
-        return False
-    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
-        return False
-    os.environ[variable] = "1"
-    os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c", "mount -t tmpfs none /run && ip link set lo up && " + setup + " && exec \"$@\"", "sh",
-                          sys.executable, os.path.abspath(file), *sys.argv[1:]])
 
 
 def v1_args(address):

@@ -2,9 +2,9 @@
 
 Runs in a network namespace of its own (other addresses on lo, rpcbind's port 111) where that is allowed; otherwise all is skipped.
 """
-import os, shutil, signal, smtplib, socket, struct, subprocess, sys, time
+import os, signal, smtplib, socket, struct, subprocess, time
 
-import lab
+import drac_lab, lab, nets
 
 LIFETIME = 6 * lab.SLOW
 ROAMER, OTHER = "192.0.2.7", "192.0.2.8"
@@ -12,25 +12,10 @@ ROAMER6 = "2001:db8::7"
 office = sink = dns = None
 
 
-def enter_namespace():
-    """Starts this file again inside new network and mount namespaces, with /run of its own for rpcbind."""
-    if os.environ.get("PH_NETNS"):
-        return True
-    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
-        return False
-    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
-        return False
-    os.environ["PH_NETNS"] = "1"
-    setup = "mount -t tmpfs none /run && ip link set lo up && ip addr add %s/32 dev lo && ip addr add %s/32 dev lo && ip addr add %s/128 dev lo && exec \"$@\"" % (
-        ROAMER, OTHER, ROAMER6)
-    os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c", setup, "sh", sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
-
-
 def world():
     """The office, a sink as elsewhere.test, and the DNS server that says where elsewhere.test is."""
     global office, sink, dns
-    if not os.environ.get("PH_NETNS"):
-        raise lab.Skip("needs root and network namespaces")
+    nets.need()
     if office is None:
         sink = lab.Sink()
         dns = lab.Dns(["mx-host=elsewhere.test,mx.elsewhere.test,10", "host-record=mx.elsewhere.test,127.0.0.1"])
@@ -145,28 +130,25 @@ def test_posthouse_drac_list_shows_who_vouched():
 
 # ---- versions 1 and 2 ----
 
-def call(proc_args, version, proc=1, program=900101, sock=None, xid=b"\0\0\0\x07"):
-    """An RPC call by hand (RFC 5531), over UDP from 127.0.0.1; returns the reply behind the XID."""
-    s = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(5)
-    s.sendto(xid + struct.pack(">5I", 0, 2, program, version, proc) + bytes(16) + proc_args, ("127.0.0.1", world().port["drac-udp"]))
-    reply = s.recv(4096)
-    assert reply[:4] == xid
+def call(args, version, proc=1, program=drac_lab.PROGRAM, xid=7):
+    """A call by hand over UDP from 127.0.0.1; returns the reply behind the XID."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.sendto(drac_lab.message(args, version, proc, program, xid), ("127.0.0.1", world().port["drac-udp"]))
+        reply = s.recv(4096)
+    assert reply[:4] == struct.pack(">I", xid)
     return reply[4:]
 
 
-SUCCESS = struct.pack(">5I", 1, 0, 0, 0, 0)
-
-
 def test_v1_vector_byte_for_byte():
-    assert call(socket.inet_aton("192.0.2.77"), 1) == SUCCESS + struct.pack(">I", 0)
+    assert call(socket.inet_aton("192.0.2.77"), 1) == drac_lab.SUCCESS + struct.pack(">I", 0)
     assert "192.0.2.77" in world().posthouse("drac", "list")
 
 
 def test_v2_vector_byte_for_byte():
-    words = b"".join(struct.pack(">i", b - 256 if b > 127 else b) for b in socket.inet_pton(socket.AF_INET6, "2001:db8::ff80"))
-    assert len(words) == 64
-    assert call(words, 2) == SUCCESS + struct.pack(">I", 0)
+    words = drac_lab.v2_args("2001:db8::ff80")
+    assert len(words) == 64 and words.endswith(b"\xff\xff\xff\xff\xff\xff\xff\x80")
+    assert call(words, 2) == drac_lab.SUCCESS + struct.pack(">I", 0)
     assert "2001:db8::ff80" in world().posthouse("drac", "list")
 
 
@@ -189,8 +171,7 @@ def test_half_sent_tcp_record_delays_nobody():
     stuck.sendall(b"\x80\x00\x00\x2c\0\0")
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", world().port["drac-tcp"]), 5) as s:
-        body = b"\0\0\0\x09" + struct.pack(">5I", 0, 2, 900101, 1, 1) + bytes(16) + socket.inet_aton("192.0.2.78")
-        s.sendall(struct.pack(">I", 0x80000000 | len(body)) + body)
+        s.sendall(drac_lab.record(drac_lab.message(drac_lab.v1_args("192.0.2.78"), 1)))
         assert s.recv(100)[-4:] == b"\0\0\0\0"
     assert time.monotonic() - began < 1 * lab.SLOW
     stuck.close()
@@ -225,7 +206,7 @@ def test_rpcbind_and_a_client_of_libtirpc():
 def test_table_is_as_the_original_wrote_it():
     lab.need("db5.3_dump")
     call(socket.inet_aton("192.0.2.99"), 1)
-    path = os.path.join(world().dir, "state", "drac", "dracd.db")
+    path = drac_lab.table_path(world())
     def entry():
         out = subprocess.run(["db5.3_dump", "-p", path], capture_output=True, text=True).stdout.split("\n")
         return out[out.index(" 192.0.2.99") + 1] if " 192.0.2.99" in out and "type=btree" in out and "db_pagesize=512" in out else None
@@ -236,15 +217,8 @@ def test_table_is_as_the_original_wrote_it():
 
 # ---- dracd slow, stopped, gone ----
 
-def dracd_pids():
-    with open(os.path.join(world().dir, "run", "dracd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        return [int(p) for p in f.read().split()]
-
-
 def test_stopped_dracd_delays_a_login_at_most_400_ms():
-    pids = dracd_pids()
+    pids = drac_lab.processes(world())
     for p in pids:
         os.kill(p, signal.SIGSTOP)
     try:
@@ -262,12 +236,12 @@ def test_stopped_dracd_delays_a_login_at_most_400_ms():
 
 def test_killed_dracd_comes_back_with_its_grants():
     assert login_pop3(ROAMER)
-    for p in dracd_pids():
+    for p in drac_lab.processes(world()):
         os.kill(p, signal.SIGKILL)
     def relayed():
         return rcpt(ROAMER)[0] == 250
     lab.eventually("grants survive kill -9 of dracd", relayed, 4)
 
 
-enter_namespace()
+nets.enter(__file__, "ip addr add %s/32 dev lo && ip addr add %s/32 dev lo && ip addr add %s/128 dev lo" % (ROAMER, OTHER, ROAMER6))
 lab.main()

@@ -2,9 +2,9 @@
 
 drac_table lies on a tmpfs of 3 MB in a mount namespace of its own.
 """
-import glob, os, random, re, subprocess, threading, time
+import glob, os, random, re, threading, time
 
-import drac_lab, lab
+import drac_lab, lab, nets
 
 DISK = "/run/dracdisk"
 
@@ -15,8 +15,7 @@ office = None
 def world(small=True):
     """A new appliance; the one before it ends. small: its table on the small disk."""
     global office
-    if not os.environ.get("PH_NETNS"):
-        raise lab.Skip("needs root and mount namespaces")
+    nets.need()
     lab.need("db5.3_dump")
     if office is not None:
         office.destroy()
@@ -150,5 +149,5 @@ def test_a_damaged_journal_costs_what_was_damaged():
     assert lines(office, "of the journal were not understood")
 
 
-drac_lab.enter_namespace(__file__, "mkdir -p %s && mount -t tmpfs -o size=3m none %s" % (DISK, DISK))
+nets.enter(__file__, "mkdir -p %s && mount -t tmpfs -o size=3m none %s" % (DISK, DISK))
 lab.main()

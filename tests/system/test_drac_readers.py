@@ -6,9 +6,9 @@ needs root, overlay mounts and Debian's mirror (6 MB, kept in /var/tmp/posthouse
 DRAC_GRANTS=20000 makes it longer; the sample has 800.
 """
 # not under sanitizers: what is proved here is the file
-import contextlib, glob, os, random, re, smtplib, socket, stat, subprocess, sys, threading, time
+import contextlib, glob, os, random, re, smtplib, socket, stat, subprocess, threading, time
 
-import drac_lab, lab
+import drac_lab, lab, nets
 
 ROOT = os.environ.get("READERS_ROOT", "/var/tmp/posthouse-readers")
 GRANTS = int(os.environ.get("DRAC_GRANTS", "800"))
@@ -24,8 +24,7 @@ def address(i):
 
 def world():
     global office
-    if not os.environ.get("PH_NETNS"):
-        raise lab.Skip("needs root and network namespaces")
+    nets.need()
     lab.need("db5.3_dump")
     if office is None:
         office = lab.Appliance(settings={"drac_lifetime": "30m", "drac_ipv6_keys": "plain sendmail exim exim-net"})
@@ -398,5 +397,5 @@ if not os.environ.get("PH_NETNS") and os.geteuid() == 0:     # before the networ
             fetch(name)
         except lab.Skip as e:
             print("note:", e)
-drac_lab.enter_namespace(__file__, "ip addr add 198.18.0.1/16 dev lo && ip -6 route add local %s/64 dev lo && sysctl -qw net.ipv6.ip_nonlocal_bind=1 && mkdir -p /run/readers" % HERE6)
+nets.enter(__file__, "ip addr add 198.18.0.1/16 dev lo && ip -6 route add local %s/64 dev lo && sysctl -qw net.ipv6.ip_nonlocal_bind=1 && mkdir -p /run/readers" % HERE6)
 lab.main()

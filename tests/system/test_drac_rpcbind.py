@@ -5,7 +5,7 @@ In a network namespace of its own, as rpcbind has one port for all.
 # not under sanitizers: it waits more than it works
 import contextlib, os, signal, socket, struct, subprocess, time
 
-import drac_lab, lab
+import drac_lab, lab, nets
 
 office = None
 OUTSIDER, ASKED = "198.51.100.66", "127.0.0.1"
@@ -13,8 +13,7 @@ OUTSIDER, ASKED = "198.51.100.66", "127.0.0.1"
 
 def world():
     global office
-    if not os.environ.get("PH_NETNS"):
-        raise lab.Skip("needs root and network namespaces")
+    nets.need()
     lab.need("rpcbind", "rpcinfo")
     if office is None:
         office = lab.Appliance(settings={"drac_rpcbind": "yes"})
@@ -118,5 +117,5 @@ def test_the_end_comes_at_once_and_removes_the_registration():
         rpcbind.end()
 
 
-drac_lab.enter_namespace(__file__, "ip addr add %s/32 dev lo" % OUTSIDER)
+nets.enter(__file__, "ip addr add %s/32 dev lo" % OUTSIDER)
 lab.main()

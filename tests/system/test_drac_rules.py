@@ -5,14 +5,9 @@ The clock of dracd alone is moved by libfaketime (its wall clock; the monotonic 
 # not under sanitizers: it waits more than it works
 import glob, os, resource, smtplib, socket, subprocess, time
 
-import drac_lab, lab
+import drac_lab, lab, nets
 
 ROAMER = "192.0.2.7"
-
-
-def need_namespace():
-    if not os.environ.get("PH_NETNS"):
-        raise lab.Skip("needs root and network namespaces")
 
 
 def rcpt(office, source=ROAMER, sender="anybody@elsewhere.test"):
@@ -29,7 +24,7 @@ def stopped(office, how):
 
 def test_smtpd_refuses_one_second_past_the_value_with_dracd_stopped():
     """drac_match_sender = no: smtpd reads dracd.db itself when dracd does not answer, and looks at its own clock."""
-    need_namespace()
+    nets.need()
     lab.need("db5.3_load", "db5.3_dump")
     lifetime = 5 * lab.SLOW
     office = lab.Appliance(settings={"drac_lifetime": "%ds" % lifetime, "drac_match_sender": "no", "drac_trust_v1": "127.0.0.1"})
@@ -200,5 +195,5 @@ def test_clocks_that_jump():
         office.destroy()
 
 
-drac_lab.enter_namespace(__file__, "ip addr add %s/32 dev lo" % ROAMER)
+nets.enter(__file__, "ip addr add %s/32 dev lo" % ROAMER)
 lab.main()
