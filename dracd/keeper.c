@@ -17,11 +17,12 @@
 #include "dracd/publish.h"
 #include "serve/super.h"
 
-enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, TROUBLE_MAX_MS = 60000 };
+enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, TROUBLE_MAX_MS = 60000, CHILD_MAX_MS = 60000 };
 
 struct work {                                                         /* one file and the child that writes it */
 	struct keeper *k;
 	pid_t child;                                                  /* 0: none runs */
+	struct loop_timer limit;                                      /* of the child */
 	struct loop_timer pause;
 	int64_t pause_ms;
 	unsigned failed;                                              /* in a row */
@@ -62,6 +63,27 @@ static pid_t fork_child(struct work *w)
 	if (pid < 0 && w->failed == 0)
 		log_error("drac: no process to write %s: %s", w->what, strerror(errno));
 	return pid;
+}
+
+static void on_limit(void *ctx)
+{
+	struct work *w = ctx;
+
+	log_error("drac: %s was not written within %d s: given up, tried again", w->what, CHILD_MAX_MS / 1000);
+	kill(w->child, SIGKILL);                                          /* on_child() hears of it */
+}
+
+static void runs(struct keeper *k, struct work *w, pid_t pid)
+{
+	w->child = pid;
+	loop_timer_start(k->loop, &w->limit, CHILD_MAX_MS, on_limit, w);
+}
+
+static void ended(struct keeper *k, struct work *w, bool ok)
+{
+	w->child = 0;
+	loop_timer_stop(k->loop, &w->limit);
+	tell(w, ok);
 }
 
 /*
@@ -108,8 +130,7 @@ static void table_pause(struct keeper *k, bool ok)
 
 static void table_ended(struct keeper *k, bool ok)
 {
-	k->table.child = 0;
-	tell(&k->table, ok);
+	ended(k, &k->table, ok);
 	k->dirty |= !ok;
 	core_stats(k->core)[STAT_PUBLISHED] += ok;
 	table_pause(k, ok);
@@ -121,7 +142,7 @@ static void table_start(struct keeper *k)
 
 	k->dirty = false;
 	if (pid > 0)
-		k->table.child = pid;
+		runs(k, &k->table, pid);
 	else
 		table_ended(k, false);
 }
@@ -143,8 +164,7 @@ static void journal_ended(struct keeper *k, bool ok)
 {
 	struct work *w = &k->journal;
 
-	w->child = 0;
-	tell(w, ok);
+	ended(k, w, ok);
 	core_rewritten(k->core, ok);
 	w->pause_ms = w->pause_ms < PAUSE_MAX_MS ? PAUSE_MAX_MS : at_most(w->pause_ms * 2, TROUBLE_MAX_MS);
 	loop_timer_start(k->loop, &w->pause, w->pause_ms, on_journal_pause_over, k);
@@ -165,7 +185,7 @@ static void journal_start(struct keeper *k)
 	}
 	core_rewrite(k->core);
 	if (pid > 0)
-		k->journal.child = pid;
+		runs(k, &k->journal, pid);
 	else
 		journal_ended(k, false);
 }
@@ -244,6 +264,8 @@ void keeper_free(struct keeper **kp)
 
 	if (k == NULL)
 		return;
+	loop_timer_stop(k->loop, &k->table.limit);
+	loop_timer_stop(k->loop, &k->journal.limit);
 	loop_timer_stop(k->loop, &k->table.pause);
 	loop_timer_stop(k->loop, &k->journal.pause);
 	end_child(k->table.child);
