@@ -8,6 +8,7 @@
 
 #include "admin/explain.h"
 #include "admin/tables.h"
+#include "base/num.h"
 #include "conf/conf.h"
 #include "server/names.h"
 #include "server/policy.h"
@@ -15,7 +16,7 @@
 enum { DNS_MS = 5000, DRAC_MS = 1000 };
 
 struct options {
-	const char *client, *name, *user, *from, *to, *port;
+	const char *client, *name, *user, *from, *to, *port, *size;
 	bool forged;
 };
 
@@ -41,6 +42,7 @@ static int read_options(const struct command_env *env, struct options *o)
 {
 	const struct { const char *word; const char **value; } words[] = {
 		{ "--client", &o->client }, { "--name", &o->name }, { "--user", &o->user }, { "--from", &o->from }, { "--to", &o->to }, { "--port", &o->port },
+		{ "--size", &o->size },
 	};
 
 	for (int i = 1; i < env->argc; i++) {
@@ -210,6 +212,8 @@ static int tell(struct explain *x, const struct options *o)
 	x->c.listener = smtp_listener_named(o->port == NULL ? "smtp" : o->port);
 	if (net_addr_parse(slice_of(o->client), &x->c.addr) != 0)
 		return command_fail(EX_DATAERR, "'%s' is not an IP address", o->client);
+	if (o->size != NULL && num_size(slice_of(o->size), &x->c.size) != 0)
+		return command_fail(EX_USAGE, "--size is a number of octets, or one with K, M or G, not '%s'", o->size);
 	if (x->c.listener == NULL)
 		return command_fail(EX_USAGE, "--port is smtp, submission, submissions or lmtp, not '%s'", o->port);
 	if (read_path(x, o->from, &x->from) != 0 || read_path(x, o->to, &x->to) != 0)
@@ -220,6 +224,7 @@ static int tell(struct explain *x, const struct options *o)
 	find_name(x, o, &x->c.addr);
 	if (decide(x, &v, &e) != 0)
 		return command_fail(EX_TEMPFAIL, "%s", e.text);
+	explain_room(&x->c, &v, &x->steps, x->a);
 	print_verdict(x, &v);
 	if (v.answer == POLICY_YES)
 		print_route(x);
@@ -273,8 +278,8 @@ static int explain(const struct command_env *env)
 }
 
 static const struct command rows[] = {
-	{ "explain", explain, "CODE | --client ADDRESS [--name NAME [--forged]] [--user USER] [--port PORT] --from SENDER --to RECIPIENT",
-	    "Says what smtpd would answer to this recipient, and why: each step, the rule that decides with its file and line, where the message would go, "
+	{ "explain", explain, "CODE | --client ADDRESS [--name NAME [--forged]] [--user USER] [--port PORT] [--size SIZE] --from SENDER --to RECIPIENT",
+	    "Says what smtpd would answer to this recipient, and why: each step, the rule that decides with its file and line, whether the mailbox has room, where the message would go, "
 	    "and what would change the answer. Without --name the client's name is looked up. Exit status 0: accepted, 75: not now, 77: refused. "
 	    "With a CODE as it ends a refusal (PH-R01), or the whole refusal, says what it means and what to do; so does posthouse-codes(7).", false },
 };

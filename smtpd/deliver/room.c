@@ -1,10 +1,7 @@
 /*
  * deliver/room.c - the room process. Runs as posthouse; reads accounts.db, opens mailboxes (their sums; where these are missing it counts the folders); hears
  * the fronts, who believe it for one answer only; sees no message, no network and no password.
- *
- * A question is a size and the users that a recipient leads to. The recipient is refused only where none of them has room: a list is not stopped by
- * one member's full mailbox. RFC 3463 calls a full mailbox a persistent transient failure, and its owner can mend it; so the refusal is 4.2.2 at first,
- * and 5.2.2 once nothing was removed for over_quota_grace. Whatever goes wrong here is room: deliver looks again, under the lock.
+ * A question is a size and the users that a recipient leads to; room_judge.c has the answer.
  */
 #include "deliver/room.h"
 
@@ -12,13 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "deliver/boxes.h"
-#include "deliver/room_msg.h"
+#include "deliver/room_judge.h"
 #include "serve/accounts.h"
 
 struct room {
@@ -31,65 +26,20 @@ struct room {
 
 struct room_front { struct list_node node; struct room *r; struct chan *c; };
 
-/* ---- one user ---- */
-
-static enum room_verdict of_limit(struct boxes *b, struct slice user, uint64_t octets)
-{
-	uint64_t limit, messages;
-
-	boxes_limits(b, user, &limit, &messages);
-	return limit != 0 && octets > limit ? ROOM_NEVER : ROOM_FOUND;
-}
-
-static enum room_verdict of_user(struct room *r, struct slice user, uint64_t octets)
-{
-	struct box_room room = { .fits = true };
-	struct err e = ERR_INIT;
-	struct box *box;
-
-	if (boxes_get(r->boxes, user, false, loop_now(r->loop), &box, &e) != 0 && e.kind == ERR_NOTFOUND)
-		return of_limit(r->boxes, user, octets);              /* no mail yet */
-	if (e.kind == ERR_NONE && box_room(box, octets, &room, &e) != 0)
-		boxes_forget(r->boxes, user);
-	if (e.kind != ERR_NONE) {
-		log_warn("room of %.*s: %s; accepted, delivery will look again", SLICE_FMT(user), e.text);
-		return ROOM_FOUND;
-	}
-	if (room.fits)
-		return ROOM_FOUND;
-	if (room.never)
-		return ROOM_NEVER;
-	return clock_wall_s() - room.full_since >= (int64_t)r->s->over_quota_grace ? ROOM_NONE : ROOM_NOT_NOW;
-}
-
-/* Room with one is room. Of refusals the one that a sender should hear: too large for all, or full for good with somebody, else not now. */
-static enum room_verdict of_all(struct room *r, const struct room_ask *q)
-{
-	enum room_verdict all = ROOM_NEVER, one;
-	bool for_good = false;
-
-	for (uint32_t i = 0; i < q->n; i++) {
-		one = of_user(r, q->users[i], q->octets);
-		if (one == ROOM_FOUND)
-			return ROOM_FOUND;
-		for_good = for_good || one == ROOM_NONE;
-		if (one != ROOM_NEVER)
-			all = ROOM_NOT_NOW;
-	}
-	return for_good ? ROOM_NONE : all;
-}
-
 /* ---- the links ---- */
 
 static void on_msg(void *ctx, struct msg *m)
 {
 	struct room_front *f = ctx;
+	struct err e = ERR_INIT;
 	struct room_ask q;
 
 	if (room_msg_read_ask(m, &q) != 0)
 		log_warn("a question of a front is broken");
 	else
-		room_msg_said(f->c, q.token, of_all(f->r, &q));
+		room_msg_said(f->c, q.token, room_judge(f->r->boxes, f->r->s, &q, loop_now(f->r->loop), &e));
+	if (e.kind != ERR_NONE)
+		log_warn("%s; accepted, delivery will look again", e.text);
 }
 
 static void on_close(void *ctx)

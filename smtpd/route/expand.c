@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "serve/accounts.h"
 
 #define INCLUDE_MAX (4u << 20)
 
@@ -71,6 +72,14 @@ void expand_final(struct expansion *x, struct final f)
 
 /* ---- mailboxes ---- */
 
+static bool can_be_full(const struct settings *s, const struct user *user)
+{
+	uint64_t octets, messages;
+
+	accounts_limits(s, user, &octets, &messages);
+	return octets != 0 || messages != 0;
+}
+
 static int get_user(struct expansion *x, struct slice name, struct slice address, struct slice folder, struct slice shown)
 {
 	struct user user;
@@ -85,7 +94,8 @@ static int get_user(struct expansion *x, struct slice name, struct slice address
 		return 1;
 	}
 	expand_step(x, "%.*s: mailbox%s%.*s", SLICE_FMT(user.name), folder.n > 0 ? ", folder " : "", SLICE_FMT(folder));
-	expand_final(x, (struct final){ .kind = FINAL_MAILBOX, .address = shown, .user = user.name, .folder = folder.p == NULL ? SLICE("") : folder });
+	expand_final(x, (struct final){ .kind = FINAL_MAILBOX, .address = shown, .user = user.name, .folder = folder.p == NULL ? SLICE("") : folder,
+	    .has_quota = can_be_full(x->r->s, &user) });
 	return 1;
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/idn.h"
 #include "conf/conf.h"
-#include "serve/accounts.h"
 
 /* A map setting is a name in config_directory, a path, or "type:/path". */
 static char *map_path(const struct settings *s, const char *name)
@@ -296,7 +295,7 @@ int route_check(struct router *r, const struct path *rcpt, struct arena *a, stru
 	int result;
 
 	expansion_init(&x, r, a, false, NULL, e);
-	x.enough = 1;
+	x.enough = ROUTE_CHECK_GOODS;
 	result = expand_recipient(&x, path_text(rcpt, a));
 	expansion_done(&x);
 	if (result != 0)
@@ -311,44 +310,26 @@ int route_check(struct router *r, const struct path *rcpt, struct arena *a, stru
 	}
 	if (error != NULL)
 		set_verdict(&v, error->text, a);
+	v.finals = x.finals;
+	v.n = x.n;
 	*out = v;
 	return 0;
 }
 
-/* A mailbox without limits, another server, a program, a list that the front may not read: they take it. */
-static bool takes_any(struct router *r, const struct final *f, struct arena *a, struct err *e)
+size_t route_with_quota(const struct final *finals, size_t n, size_t most, struct slice *users_out)
 {
-	uint64_t octets, messages;
-	struct user u;
+	size_t n_users = 0;
 
-	if (f->kind != FINAL_MAILBOX)
-		return f->kind != FINAL_ERROR;
-	accounts_limits(r->s, users_get(r->users, f->user, a, &u, e) == 1 ? &u : NULL, &octets, &messages);
-	return octets == 0 && messages == 0;
-}
+	for (size_t i = 0; i < n; i++) {
+		const struct final *f = &finals[i];
 
-int route_with_quota(struct router *r, const struct path *rcpt, uint32_t most, struct arena *a, struct slice *users_out, uint32_t *n_out, struct err *e)
-{
-	struct expansion x;
-	uint32_t n = 0;
-	int result;
-
-	*n_out = 0;
-	if (route_class_of(r, rcpt->domain) >= ROUTE_RELAY)
-		return 0;
-	expansion_init(&x, r, a, false, NULL, e);
-	x.enough = most + 1;
-	result = expand_recipient(&x, path_text(rcpt, a));
-	expansion_done(&x);
-	for (size_t i = 0; result == 0 && i < x.n; i++) {
-		if (takes_any(r, &x.finals[i], a, e) || (x.finals[i].kind == FINAL_MAILBOX && n == most))
-			return 0;
-		if (x.finals[i].kind == FINAL_MAILBOX)
-			users_out[n++] = x.finals[i].user;
+		if (f->kind == FINAL_ERROR)
+			continue;
+		if (f->kind != FINAL_MAILBOX || !f->has_quota || n_users == most)
+			return 0;                                     /* another server, a program, a list that the front may not read: they take it */
+		users_out[n_users++] = f->user;
 	}
-	if (result == 0)
-		*n_out = n;
-	return result;
+	return n_users;
 }
 
 /* The maps are asked forwards: does this sender address lead, also, to that user's mailbox? */

@@ -39,24 +39,29 @@ bool route_has_relay_names(const struct router *r);
 /* Does mail for this domain of others go to whoever DNS names, and not by mailertable or relayhost? */
 bool route_goes_by_mx(struct router *r, const struct path *rcpt, struct arena *a);
 
-struct route_verdict { bool ok; const char *code; struct slice text; };             /* code: "550 5.1.1" ...; text in words */
-/* Does this recipient of ours exist, with room? Remote ones are ok here (whether they may be relayed to is another question). */
-int route_check(struct router *r, const struct path *rcpt, struct arena *a, struct route_verdict *out, struct err *e) WARN_UNUSED;
-
-/* The users that this recipient of ours leads to, where each place that takes it is a mailbox with a limit: they can all be full. *n_out is 0 where one is not, or
-   there are more than most. Texts are in a. */
-int route_with_quota(struct router *r, const struct path *rcpt, uint32_t most, struct arena *a, struct slice *users_out, uint32_t *n_out, struct err *e) WARN_UNUSED;
-
 enum final_kind { FINAL_MAILBOX, FINAL_REMOTE, FINAL_PROGRAM, FINAL_FILE, FINAL_DISCARD, FINAL_ERROR };
 struct final {
 	enum final_kind kind;
 	struct slice address;                                         /* local@domain */
 	struct slice user, folder;                                    /* MAILBOX: canonical user, folder from user+folder or "" */
+	bool has_quota;                                               /* MAILBOX: it can be full */
 	struct slice next_hop;                                        /* REMOTE: "domain" (by MX), "[host]:port", "lmtp:[host]:port", "lmtp:/path" */
 	struct slice text;                                            /* PROGRAM: command; FILE: path; ERROR: "550 5.1.1 text" */
 	struct slice owner;                                           /* envelope sender for this one, from owner-LIST; p == NULL: as it was */
 	size_t from;                                                  /* index of the recipient that it came from */
 };
+
+#define ROUTE_CHECK_GOODS 17                                          /* places that take it, after which route_check() has seen enough */
+
+/* code: "550 5.1.1" ...; text in words. The finals found (in the arena): all, or so many that ROUTE_CHECK_GOODS of them take it. */
+struct route_verdict { bool ok; const char *code; struct slice text; const struct final *finals; size_t n; };
+/* Does this recipient of ours exist? Remote ones are ok here (whether they may be relayed to is another question). */
+int route_check(struct router *r, const struct path *rcpt, struct arena *a, struct route_verdict *out, struct err *e) WARN_UNUSED;
+
+/* The users of these finals, where each place that takes it is a mailbox with a quota: they can all be full. Returns how many; 0: one place is not such,
+   or there are more than most (less than ROUTE_CHECK_GOODS). Borrowed. */
+size_t route_with_quota(const struct final *finals, size_t n, size_t most, struct slice *users_out);
+
 int route_expand(struct router *r, const struct slice *rcpts, size_t n, struct arena *a, struct final **finals_out, size_t *n_out, struct err *e) WARN_UNUSED;
 
 /* The same for one address, with each step as a line of words in `steps`: posthouse explain. */

@@ -6,8 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/front_in.h"
-
-enum { ROOM_TRACE = 200 };                                            /* about what Received and Return-Path will add to the message */
+#include "server/policy_room.h"
 
 /* "NOQUEUE: reject: RCPT from name[addr]: 550 5.7.1 <b>... text; from=<a> to=<b> proto=ESMTP helo=<c>" */
 void smtp_front_log_reject(const struct smtp_conn *sc, const char *id, const char *stage, struct slice reply, const struct path *rcpt)
@@ -171,40 +170,26 @@ static void say_yes(struct smtp_conn *sc, const struct policy_verdict *v)
 
 static void on_room(void *ctx, enum room_verdict verdict)
 {
-	static const struct { enum code code; const char *text; } no[] = {
-		[ROOM_FOUND] = { CODE_NONE, "" },
-		[ROOM_NOT_NOW] = { CODE_FULL_NOW, "mailbox is full: try again later, its owner may make room" },
-		[ROOM_NONE] = { CODE_FULL, "mailbox is full" },
-		[ROOM_NEVER] = { CODE_FULL_ALWAYS, "message is larger than all the room of this mailbox" },
-	};
 	struct smtp_conn *sc = ctx;
 	struct policy_verdict v = sc->room_verdict;
 
 	sc->room = NULL;
 	sc->state = SC_DIALOGUE;
-	if (verdict == ROOM_FOUND) {
+	policy_room_answer(&v, verdict, smtp_session_ask(sc->session)->path, sc->verdicts);
+	if (v.answer == POLICY_NO)
+		say_no(sc, &v);
+	else
 		say_yes(sc, &v);
-		return;
-	}
-	v.where = "";
-	v.reply = slice_of(code_reply(sc->verdicts, no[verdict].code, "<%.*s>: %s", SLICE_FMT(path_text(smtp_session_ask(sc->session)->path, sc->verdicts)),
-	    no[verdict].text));
-	say_no(sc, &v);
 }
 
 static void ask_room(struct smtp_conn *sc, const struct policy_verdict *v)
 {
-	const struct path *rcpt = smtp_session_ask(sc->session)->path;
-	struct room_ask ask = { .octets = smtp_session_size(sc->session) };
-	struct err e = ERR_INIT;
+	struct room_ask ask;
 
-	/* A map that can't be read was told a moment ago; here it only means that nothing more is asked. */
-	if (v->discard || route_with_quota(policy_router(sc->f->policy), rcpt, ROOM_USERS_MAX, sc->verdicts, ask.users, &ask.n, &e) != 0 || ask.n == 0) {
+	if (!policy_room_asks(v, smtp_session_sender(sc->session), smtp_session_size(sc->session), sc->verdicts, &ask)) {
 		say_yes(sc, v);
 		return;
 	}
-	if (ask.octets > 0)
-		ask.octets += smtp_session_sender(sc->session)->is_null ? ROOM_TRACE : ROOM_TRACE + path_text(smtp_session_sender(sc->session), sc->verdicts).n;
 	sc->room_verdict = *v;
 	smtp_conn_wait(sc);
 	sc->room = room_client_ask(sc->f->room, &ask, FRONT_SMTP_ROOM_MS, on_room, sc);

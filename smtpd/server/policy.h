@@ -35,6 +35,8 @@ struct policy_verdict {
 	enum code code;                                               /* NO: the row of the refusal; CODE_NONE where the route's words brought their own */
 	const char *tag;                                              /* of the access map's entry that refuses: "Connect", "From", "To"; NULL */
 	struct slice key;                                             /* ... and its key */
+	const struct final *finals;                                   /* a recipient's, YES: where it leads, as far as route_check() looked */
+	size_t n_finals;
 };
 
 /* A client, with everything the maps say of it, looked up once a session. name is empty where there is none. Texts live in the arena. */

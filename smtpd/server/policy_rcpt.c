@@ -108,6 +108,8 @@ static int check_exists(struct policy *p, const struct policy_ask *ask, struct a
 	if (route_check(p->router, ask->rcpt, a, &v, e) != 0)
 		return -1;
 	policy_explain_exists(p, ask, &v);
+	out->finals = v.finals;
+	out->n_finals = v.n;
 	if (!v.ok)
 		*out = policy_no(CODE_NONE, route_reply(a, &v, ask->rcpt), "recipient", "");
 	return 0;

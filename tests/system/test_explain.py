@@ -103,6 +103,29 @@ def test_cases():
     print("note: %d deliveries explained" % len(CASES))
 
 
+def test_room():
+    set_up()
+    ask = ("explain",) + STRANGER + ("--from", "x@far.test", "--to", "u3@office.test")
+    assert "room in the mailboxes: not asked" in posthouse(*ask).stdout
+    assert posthouse("user", "set", "--quota", "10K", "u3").returncode == 0
+    r = posthouse(*ask)                                               # no mailbox yet
+    assert r.returncode == YES and "u3@office.test, quota 10K: has room" in r.stdout, r.stdout
+    r = posthouse(*ask, "--size", "11K")
+    assert r.returncode == NO and "552 5.2.3 <u3@office.test>: message is larger" in r.stdout and "[PH-U14]" in r.stdout and "rule: room" in r.stdout, r.stdout
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(path("state", "mail", "office.test", "u3", sub), mode=0o700)
+    write("state/mail/office.test/u3/cur/1700000000.x.host,S=9216:2,", "Subject: x\r\n\r\n" + "x" * (9216 - 14))
+    r = posthouse(*ask, "--size", "500")
+    assert r.returncode == YES and ": has room" in r.stdout, r.stdout
+    r = posthouse(*ask, "--size", "2K")
+    assert r.returncode == LATER and "452 4.2.2 <u3@office.test>: mailbox is full" in r.stdout and "[PH-U12]" in r.stdout and ": full\n" in r.stdout, r.stdout
+    write("aliases", MAPS["aliases"] + "two: u3, u2\n")
+    r = posthouse("explain", *STRANGER, "--from", "x@far.test", "--to", "two@office.test", "--size", "2K")
+    write("aliases", MAPS["aliases"])
+    assert r.returncode == YES and "not asked" in r.stdout, r.stdout  # u2 has no quota
+    assert posthouse(*ask, "--size", "many").returncode == 64
+
+
 def test_the_smallest_change_does_what_it_says():
     set_up()
     n = 0

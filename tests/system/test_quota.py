@@ -72,6 +72,8 @@ def test_full_is_said_at_rcpt():
     assert code == 452 and text.startswith("4.2.2 <u1@") and "full" in text, (code, text)
     lab.eventually("the log says so", lambda: "452 4.2.2 <u1@office.example>: mailbox is full" in box().log())
     assert rcpt("u2")[0] == 250                                       # who has no limit
+    r = box().posthouse("explain", "--client", "198.51.100.7", "--name", "", "--from", "far@elsewhere.test", "--to", "u1@" + box().domain, check=False)
+    assert r.returncode == 75 and "verdict: %d %s" % (code, text) in r.stdout, (code, text, r.stdout)
 
 
 def test_the_way_back_is_short():

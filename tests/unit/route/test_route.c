@@ -43,6 +43,11 @@ static const char aliases[] =
 	"owner-list: u3\n"
 	"gone: error:5.1.6:551 moved away, sorry\n"
 	"dangling: nouser\n"
+	"full2: q1, q2\n"
+	"room1: q1, u1\n"
+	"away1: q1, x@elsewhere.test\n"
+	"stale1: q1, nouser\n"
+	"qlist: q1, :include:@@@/list\n"
 	"deep0: deep1\n";
 
 static const char virtual[] =
@@ -99,16 +104,21 @@ static void put(const char *name, const char *text)
 		fail_msg("%s", e.text);
 }
 
-static void add_user(const char *name, unsigned flags)
+static void add_user_with(const char *name, unsigned flags, uint64_t quota)
 {
 	char path[256], accounts[256];
 	struct err e = ERR_INIT;
-	struct user u = { .name = slice_of(name), .hash = SLICE("*"), .scram = SLICE(""), .flags = flags };
+	struct user u = { .name = slice_of(name), .hash = SLICE("*"), .scram = SLICE(""), .flags = flags, .quota_storage = quota };
 
 	snprintf(path, sizeof(path), "%s/secret/users.db", dir);
 	snprintf(accounts, sizeof(accounts), "%s/accounts/accounts.db", dir);
 	if (users_set(path, accounts, &u, &e) != 0)
 		fail_msg("%s", e.text);
+}
+
+static void add_user(const char *name, unsigned flags)
+{
+	add_user_with(name, flags, 0);
 }
 
 static void print_final(const struct final *f, struct buf *out)
@@ -197,6 +207,33 @@ static void test_check(void **state)
 		assert_int_equal(route_check(router, &p, a, &v, &e), 0);
 		assert_int_equal(v.ok, checks[i].code[0] == '\0');
 		assert_string_equal(v.code, checks[i].code);
+	}
+	arena_free(&a);
+}
+
+/* Who must have room: nobody, as soon as one place takes it anyway. */
+static void test_with_quota(void **state)
+{
+	static const struct { const char *rcpt; size_t most, n; } asks[] = {
+		{ "q1@office.test", 16, 1 }, { "q1+lists@office.test", 16, 1 }, { "u1@office.test", 16, 0 }, { "full2@office.test", 16, 2 }, { "full2@office.test", 1, 0 },
+		{ "room1@office.test", 16, 0 }, { "away1@office.test", 16, 0 }, { "stale1@office.test", 16, 1 }, { "qlist@office.test", 16, 0 },
+		{ "x@elsewhere.test", 16, 0 }, { "nobody@office.test", 16, 0 }, { "prog@office.test", 16, 0 },
+	};
+	struct arena *a = arena_new(0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
+		struct slice users[16];
+		struct route_verdict v;
+		struct path p;
+		struct err e = ERR_INIT;
+
+		assert_int_equal(path_from_text(slice_of(asks[i].rcpt), a, &p), 0);
+		assert_int_equal(route_check(router, &p, a, &v, &e), 0);
+		if (route_with_quota(v.finals, v.n, asks[i].most, users) != asks[i].n)
+			fail_msg("%s, at most %zu", asks[i].rcpt, asks[i].most);
+		if (asks[i].n > 0)
+			assert_true(slice_ieqs(users[0], "q1@office.test"));
 	}
 	arena_free(&a);
 }
@@ -343,6 +380,8 @@ static int set_up(void **state)
 	put("local-host-names", "dotted.test.\n");
 	put("relay-domains", "203.0.113\n");
 	add_user("u1@office.test", 0);
+	add_user_with("q1@office.test", 0, 1000);
+	add_user_with("q2@office.test", 0, 1000);
 	add_user("u2@office.test", 0);
 	add_user("u3@office.test", 0);
 	add_user("self@shop.test", 0);
@@ -368,7 +407,7 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_expand), cmocka_unit_test(test_from_index), cmocka_unit_test(test_check), cmocka_unit_test(test_owns), cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_expand), cmocka_unit_test(test_from_index), cmocka_unit_test(test_check), cmocka_unit_test(test_with_quota), cmocka_unit_test(test_owns), cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_generic), cmocka_unit_test(test_lint_and_reload), cmocka_unit_test(test_alias_parse),
 	};
 
