@@ -2,17 +2,13 @@
  * admin/cmd_drac.c - `posthouse drac ...`: what dracd holds, asked over its local socket.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "admin/commands.h"
+#include "admin/drac_print.h"
 #include "admin/tables.h"
-#include "base/clock.h"
 #include "base/num.h"
-#include "base/text.h"
-#include "conf/conf.h"
 #include "drac/drac_call.h"
 
 #define TIMEOUT_MS 5000
@@ -55,82 +51,9 @@ static int call(const struct command_env *env, struct drac_link **l, enum drac_p
 	struct err e = ERR_INIT;
 
 	if ((*l == NULL && drac_link_open(l, env->s->drac_socket, &e) != 0) ||
-	    drac_link_call(*l, proc, args ? buf_view(args) : SLICE_NONE, TIMEOUT_MS, result_out, &e) != 0)
+	    drac_link_call(*l, proc, buf_view(args), TIMEOUT_MS, result_out, &e) != 0)
 		return fail_err(&e);
 	return 0;
-}
-
-/*
- * Printing
- */
-
-static void put_json(struct buf *b, const char *name, struct slice s)
-{
-	buf_putf(b, "\"%s\":\"", name);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c == '"' || c == '\\')
-			buf_putf(b, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			buf_putf(b, "\\u%04x", c);
-		else
-			buf_putc(b, (char)c);
-	}
-	buf_putc(b, '"');
-}
-
-static void entry_json(struct buf *b, const struct drac_entry *e)
-{
-	char addr[NET_TEXT_MAX];
-
-	buf_putf(b, "{\"address\":\"%s\",\"first\":%llu,\"expires\":%llu,\"used\":%u,\"vouchers\":[", net_addr_text(&e->addr, addr), (unsigned long long)e->first,
-	    (unsigned long long)e->expires, e->used);
-	for (size_t i = 0; i < e->n; i++) {
-		const struct drac_voucher *v = &e->vouchers[i];
-		buf_puts(b, i ? ",{" : "{");
-		put_json(b, "user", v->who.user);
-		buf_putc(b, ',');
-		put_json(b, "service", v->who.service);
-		buf_putc(b, ',');
-		put_json(b, "host", v->who.host);
-		buf_putc(b, ',');
-		put_json(b, "session", v->who.session);
-		buf_putf(b, ",\"tls\":%s,\"trusted\":%s,\"replicated\":%s,\"at\":%llu,\"expires\":%llu}", v->who.flags & DRAC_WHO_TLS ? "true" : "false",
-		    v->who.flags & DRAC_WHO_TRUSTED ? "true" : "false", v->who.flags & DRAC_WHO_REPLICATED ? "true" : "false", (unsigned long long)v->at, (unsigned long long)v->expires);
-	}
-	buf_puts(b, "]}");
-}
-
-static void put_left(struct buf *b, uint64_t expires)
-{
-	int64_t left = (int64_t)expires - clock_wall_s();
-
-	num_put_secs(b, left > 0 ? (uint64_t)left : 0);
-}
-
-static void entry_text(struct buf *b, const struct drac_entry *e)
-{
-	char addr[NET_TEXT_MAX];
-
-	buf_putf(b, "%s  ends in ", net_addr_text(&e->addr, addr));
-	put_left(b, e->expires);
-	buf_putf(b, ", used %u times\n", e->used);
-	for (size_t i = 0; i < e->n; i++) {
-		const struct drac_voucher *v = &e->vouchers[i];
-		buf_puts(b, "    ");
-		if (v->who.user.n != 0)
-			text_escape(v->who.user, b);
-		else
-			buf_puts(b, v->who.flags & DRAC_WHO_TRUSTED ? "(no user named; the caller is trusted)" : "(no user named)");
-		buf_puts(b, " by ");
-		text_escape(v->who.service, b);
-		buf_puts(b, " at ");
-		text_escape(v->who.host, b);
-		buf_puts(b, v->who.flags & DRAC_WHO_REPLICATED ? " (told by that host)" : "");
-		buf_puts(b, ", ends in ");
-		put_left(b, v->expires);
-		buf_putc(b, '\n');
-	}
 }
 
 static int print(struct buf *b)
@@ -164,11 +87,8 @@ static int list_page(const struct command_env *env, struct drac_link **l, struct
 	uint32_t n = xdr_get_u32(&x);
 	for (uint32_t i = 0; i < n && !x.broken; i++) {
 		drac_entry_get(&x, &e);
-		if (o->json) {
-			buf_puts(out, out->len > 1 ? ",\n" : "");
-			entry_json(out, &e);
-		} else
-			entry_text(out, &e);
+		buf_puts(out, o->json && out->len > 1 ? ",\n" : "");
+		drac_print_entry(&e, o->json, out);
 	}
 	struct slice next = xdr_get_opaque(&x, DRAC_CURSOR_MAX);
 	*eof = xdr_get_u32(&x) != 0;
@@ -205,6 +125,23 @@ static int run_list(const struct command_env *env)
 	return rc;
 }
 
+/* How one reply becomes words and an exit status. */
+typedef int answer_fn(const struct command_env *env, const struct options *o, struct slice result);
+
+/* One question, one answer; args are let go of. */
+static int ask(const struct command_env *env, const struct options *o, enum drac_proc proc, struct buf *args, answer_fn *answer)
+{
+	struct drac_link *l = NULL;
+	struct slice result;
+	int rc = call(env, &l, proc, args, &result);
+
+	if (rc == 0)
+		rc = answer(env, o, result);
+	buf_done(args);
+	drac_link_close(&l);
+	return rc;
+}
+
 static int need_addr(const char *word, struct net_addr *out)
 {
 	if (net_addr_parse(slice_of(word), out) == 0)
@@ -212,7 +149,22 @@ static int need_addr(const char *word, struct net_addr *out)
 	return command_fail(EX_USAGE, "'%s' is not an address", word);
 }
 
-static int print_entry(const struct options *o, struct slice result)
+/* The question of show and check. */
+static int ask_about_addr(const struct command_env *env, answer_fn *answer)
+{
+	struct options o;
+	struct drac_key k = { .bad_addr = false };
+	struct buf args;
+	int rc = read_options(env, &o, 1, 1);
+
+	if (rc != 0 || (rc = need_addr(o.words[0], &k.addr)) != 0)
+		return rc;
+	buf_init(&args, BUF_UNBOUNDED);
+	drac_key_put(&args, &k);
+	return ask(env, &o, DRAC3_QUERY, &args, answer);
+}
+
+static int print_entry(const struct command_env *env UNUSED, const struct options *o, struct slice result)
 {
 	struct drac_entry e;
 	enum drac_status st;
@@ -224,43 +176,23 @@ static int print_entry(const struct options *o, struct slice result)
 	if (st != DRAC3_OK)
 		return command_fail(st == DRAC3_NOTFOUND ? EX_NOUSER : EX_NOPERM, "%s", status_texts[st]);
 	buf_init(&out, BUF_UNBOUNDED);
-	if (o->json) {
-		entry_json(&out, &e);
-		buf_putc(&out, '\n');
-	} else if (e.n == 0)
+	if (!o->json && e.n == 0)
 		buf_puts(&out, "not stored: mynetworks covers this address\n");
 	else
-		entry_text(&out, &e);
+		drac_print_entry(&e, o->json, &out);
+	buf_puts(&out, o->json ? "\n" : "");
 	return print(&out);
 }
 
 static int run_show(const struct command_env *env)
 {
-	struct options o;
-	struct drac_link *l = NULL;
-	struct drac_key k = { .bad_addr = false };
-	struct slice result;
-	struct buf args;
-	int rc = read_options(env, &o, 1, 1);
-
-	if (rc != 0 || (rc = need_addr(o.words[0], &k.addr)) != 0)
-		return rc;
-	buf_init(&args, BUF_UNBOUNDED);
-	drac_key_put(&args, &k);
-	rc = call(env, &l, DRAC3_QUERY, &args, &result);
-	if (rc == 0)
-		rc = print_entry(&o, result);
-	buf_done(&args);
-	drac_link_close(&l);
-	return rc;
+	return ask_about_addr(env, print_entry);
 }
 
 static int run_grant(const struct command_env *env)
 {
 	struct options o;
-	struct drac_link *l = NULL;
 	struct drac_grant_args g = { .ttl = 0 };
-	struct slice result;
 	struct buf args;
 	int rc = read_options(env, &o, 2, 2);
 
@@ -270,15 +202,10 @@ static int run_grant(const struct command_env *env)
 	g.ttl = (uint32_t)o.ttl;
 	buf_init(&args, BUF_UNBOUNDED);
 	drac_grant_args_put(&args, &g);
-	rc = call(env, &l, DRAC3_GRANT, &args, &result);
-	if (rc == 0)
-		rc = print_entry(&o, result);
-	buf_done(&args);
-	drac_link_close(&l);
-	return rc;
+	return ask(env, &o, DRAC3_GRANT, &args, print_entry);
 }
 
-static int print_count(const struct options *o, struct slice result)
+static int print_count(const struct command_env *env UNUSED, const struct options *o, struct slice result)
 {
 	enum drac_status st;
 	uint32_t n;
@@ -294,164 +221,88 @@ static int print_count(const struct options *o, struct slice result)
 	return EX_OK;
 }
 
+/* An address, a user, or one of each in any order. */
+static int read_key(const struct options *o, struct drac_key *k)
+{
+	bool has_addr = false, has_user = false;
+
+	for (int i = 0; i < o->n; i++) {
+		bool is_addr = net_addr_parse(slice_of(o->words[i]), &k->addr) == 0;
+
+		if (is_addr ? has_addr : has_user)
+			return command_fail(EX_USAGE, "'%s' and '%s' are two %s: give an address, a user, or one of each", o->words[0], o->words[i], is_addr ? "addresses" : "users");
+		if (!is_addr)
+			k->user = slice_of(o->words[i]);
+		has_addr |= is_addr;
+		has_user |= !is_addr;
+	}
+	return 0;
+}
+
 static int run_revoke(const struct command_env *env)
 {
 	struct options o;
-	struct drac_link *l = NULL;
 	struct drac_key k = { .bad_addr = false };
-	struct slice result;
 	struct buf args;
 	int rc = read_options(env, &o, 1, 2);
 
-	if (rc != 0)
+	if (rc != 0 || (rc = read_key(&o, &k)) != 0)
 		return rc;
-	for (int i = 0; i < o.n; i++)
-		if (net_addr_parse(slice_of(o.words[i]), &k.addr) != 0)
-			k.user = slice_of(o.words[i]);
 	buf_init(&args, BUF_UNBOUNDED);
 	drac_key_put(&args, &k);
-	rc = call(env, &l, DRAC3_REVOKE, &args, &result);
-	if (rc == 0)
-		rc = print_count(&o, result);
-	buf_done(&args);
-	drac_link_close(&l);
-	return rc;
+	return ask(env, &o, DRAC3_REVOKE, &args, print_count);
+}
+
+static int ask_without_words(const struct command_env *env, enum drac_proc proc, answer_fn *answer)
+{
+	struct options o;
+	struct buf none;
+	int rc = read_options(env, &o, 0, 0);
+
+	buf_init(&none, 0);
+	return rc != 0 ? rc : ask(env, &o, proc, &none, answer);
 }
 
 static int run_flush(const struct command_env *env)
 {
-	struct options o;
-	struct drac_link *l = NULL;
-	struct slice result;
-	int rc = read_options(env, &o, 0, 0);
-
-	if (rc == 0)
-		rc = call(env, &l, DRAC3_FLUSH, NULL, &result);
-	if (rc == 0)
-		rc = print_count(&o, result);
-	drac_link_close(&l);
-	return rc;
+	return ask_without_words(env, DRAC3_FLUSH, print_count);
 }
 
-/* "peer2_lag_s" to 2 and "lag_s". The number is a place in drac_peers; 0: no number of a peer. */
-static unsigned peer_number(struct slice name, struct slice *what_out)
+static int print_stats(const struct command_env *env, const struct options *o, struct slice result)
 {
-	if (!slice_starts(name, SLICE("peer")) || name.n < 7 || name.p[4] < '1' || name.p[4] > '9' || name.p[5] != '_')
-		return 0;
-	*what_out = slice_from(name, 6);
-	return (unsigned)(name.p[4] - '0');
-}
+	struct buf out;
 
-struct peer_stats {
-	bool is_there;
-	uint64_t state, lag_s, events;
-	int64_t clock_s;
-};
-
-static void peer_stat(struct peer_stats *p, struct slice what, uint64_t v)
-{
-	p->is_there = true;
-	if (slice_eqs(what, "state"))
-		p->state = v;
-	else if (slice_eqs(what, "lag_s"))
-		p->lag_s = v;
-	else if (slice_eqs(what, "events"))
-		p->events = v;
-	else if (slice_eqs(what, "clock_s"))
-		p->clock_s = (int64_t)v;
-}
-
-static void put_peer(struct buf *b, bool json, unsigned number, struct slice word, const struct peer_stats *p)
-{
-	static const char *const states[] = { "away", "connecting", "reading its table", "up", "self" };
-	const char *state = p->state < sizeof(states) / sizeof(states[0]) ? states[p->state] : "unknown";
-	unsigned long long lag = (unsigned long long)p->lag_s, events = (unsigned long long)p->events;
-
-	if (json)
-		buf_putf(b, "%s{\"number\":%u,\"peer\":\"%.*s\",\"state\":\"%s\",\"lag\":%llu,\"events\":%llu,\"clock\":%lld}", b->len ? "," : "", number, SLICE_FMT(word), state,
-		    lag, events, (long long)p->clock_s);
-	else if (p->state == 4)
-		buf_putf(b, "peer %.*s  this host itself\n", SLICE_FMT(word));
-	else
-		buf_putf(b, "peer %.*s  %s, %llu s behind, took over %llu, its clock %+lld s\n", SLICE_FMT(word), state, lag, events, (long long)p->clock_s);
-}
-
-static void put_peers(const struct command_env *env, struct buf *b, bool json, const struct peer_stats peers[10])
-{
-	struct slice rest = slice_of(env->s->drac_peers), word;
-
-	for (unsigned i = 1; i < 10; i++) {
-		if (!conf_word(&rest, &word))
-			word = SLICE("?");                                /* dracd runs with older settings */
-		if (peers[i].is_there)
-			put_peer(b, json, i, word, &peers[i]);
-	}
+	buf_init(&out, BUF_UNBOUNDED);
+	if (drac_print_stats(result, env->s->drac_peers, o->json, &out) == 0)
+		return print(&out);
+	buf_done(&out);
+	return command_fail(EX_PROTOCOL, "dracd's reply makes no sense");
 }
 
 static int run_stats(const struct command_env *env)
 {
-	struct options o;
-	struct drac_link *l = NULL;
-	struct slice result;
-	struct buf out, behind;
-	struct peer_stats peers[10] = { { .is_there = false } };
-	int rc = read_options(env, &o, 0, 0);
-
-	if (rc == 0)
-		rc = call(env, &l, DRAC3_STATS, NULL, &result);
-	if (rc != 0)
-		return rc;
-	struct xdr x = { result, false };
-	uint32_t n = xdr_get_u32(&x);
-	buf_init(&out, BUF_UNBOUNDED);
-	buf_init(&behind, BUF_UNBOUNDED);
-	buf_puts(&out, o.json ? "{" : "");
-	for (uint32_t i = 0; i < n && !x.broken; i++) {
-		struct slice name = xdr_get_opaque(&x, 32), what;
-		uint64_t v = xdr_get_u64(&x);
-		unsigned number = peer_number(name, &what);
-		if (number != 0)
-			peer_stat(&peers[number], what, v);
-		else
-			buf_putf(&out, o.json ? "\"%.*s\":%llu," : "%.*s %llu\n", SLICE_FMT(name), (unsigned long long)v);
-	}
-	put_peers(env, &behind, o.json, peers);
-	buf_putf(&out, o.json ? "\"peers\":[%s]}\n" : "%s", buf_str(&behind));
-	buf_done(&behind);
-	drac_link_close(&l);
-	return print(&out);
+	return ask_without_words(env, DRAC3_STATS, print_stats);
 }
 
 /* Exit status says it: 0 live, 1 not. For scripts. */
+static int print_verdict(const struct command_env *env UNUSED, const struct options *o, struct slice result)
+{
+	enum drac_status st = DRAC3_UNKNOWN;
+	struct drac_entry e;
+	uint32_t retry;
+
+	if (drac_grant_res_read(result, &st, &e, &retry) != 0)
+		return command_fail(EX_PROTOCOL, "dracd's reply makes no sense");
+	if (o->json)
+		printf("{\"live\":%s}\n", st == DRAC3_OK ? "true" : "false");
+	else
+		puts(status_texts[st]);
+	return st == DRAC3_OK ? 0 : 1;
+}
+
 static int run_check(const struct command_env *env)
 {
-	struct options o;
-	struct drac_link *l = NULL;
-	struct drac_key k = { .bad_addr = false };
-	struct drac_entry e;
-	enum drac_status st = DRAC3_UNKNOWN;
-	struct slice result;
-	struct buf args;
-	uint32_t retry;
-	int rc = read_options(env, &o, 1, 1);
-
-	if (rc != 0 || (rc = need_addr(o.words[0], &k.addr)) != 0)
-		return rc;
-	buf_init(&args, BUF_UNBOUNDED);
-	drac_key_put(&args, &k);
-	rc = call(env, &l, DRAC3_QUERY, &args, &result);
-	if (rc == 0 && drac_grant_res_read(result, &st, &e, &retry) != 0)
-		rc = command_fail(EX_PROTOCOL, "dracd's reply makes no sense");
-	if (rc == 0) {
-		if (o.json)
-			printf("{\"live\":%s}\n", st == DRAC3_OK ? "true" : "false");
-		else
-			puts(status_texts[st]);
-		rc = st == DRAC3_OK ? 0 : 1;
-	}
-	buf_done(&args);
-	drac_link_close(&l);
-	return rc;
+	return ask_about_addr(env, print_verdict);
 }
 
 static const struct command rows[] = {

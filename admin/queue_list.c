@@ -133,18 +133,12 @@ void queue_list_envelopes(const struct queue_list *l, FILE *out)
 
 static void json_string(const char *name, struct slice s, FILE *out)
 {
-	struct buf safe;
+	struct buf b;
 
-	buf_init(&safe, BUF_UNBOUNDED);
-	text_escape(s, &safe);                                        /* no control octets, valid UTF-8; backslashes are \x5c */
-	fprintf(out, "\"%s\": \"", name);
-	for (size_t i = 0; i < safe.len; i++) {
-		if (safe.p[i] == '"' || safe.p[i] == '\\')
-			fputc('\\', out);
-		fputc(safe.p[i], out);
-	}
-	fputc('"', out);
-	buf_done(&safe);
+	buf_init(&b, BUF_UNBOUNDED);
+	text_json(s, &b);
+	fprintf(out, "\"%s\": %s", name, buf_str(&b));
+	buf_done(&b);
 }
 
 static void json_rcpt(const struct rcpt *r, FILE *out)

@@ -206,6 +206,25 @@ void text_escape(struct slice s, struct buf *out)
 	}
 }
 
+void text_json(struct slice s, struct buf *out)
+{
+	buf_putc(out, '"');
+	while (s.n > 0) {
+		size_t n = utf8_at(s);
+
+		if (n == 0)
+			buf_puts(out, "\xef\xbf\xbd");
+		else if (s.p[0] == '"' || s.p[0] == '\\')
+			buf_putf(out, "\\%c", s.p[0]);
+		else if (text_has_ctl(slice_head(s, 1)))
+			buf_putf(out, "\\u%04x", (unsigned char)s.p[0]);
+		else
+			buf_put(out, slice_head(s, n));
+		s = slice_from(s, n > 0 ? n : 1);
+	}
+	buf_putc(out, '"');
+}
+
 int text_unxtext(struct slice s, struct buf *out)
 {
 	size_t was = out->len;

@@ -25,6 +25,8 @@ size_t text_print_run(struct slice s);                                /* octets 
 
 /* Appends s with control, backslash and invalid UTF-8 octets as \xHH: for logs and readable files. */
 void text_escape(struct slice s, struct buf *out);
+/* Appends s as a string of JSON (RFC 8259 section 7), quotes included. What is no UTF-8 becomes U+FFFD, an octet each. */
+void text_json(struct slice s, struct buf *out);
 
 /* RFC 3461 section 4 xtext. */
 int text_unxtext(struct slice s, struct buf *out) WARN_UNUSED;

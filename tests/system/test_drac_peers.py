@@ -160,6 +160,20 @@ def test_revocation_travels():
     lab.eventually("all of the user is gone", lambda: not has(b, "127.0.1.2"), 5)
 
 
+def test_revoke_takes_one_of_each():
+    a = two()[0]
+    for words in (("u1@x", "u2@x"), ("192.0.2.1", "192.0.2.2")):
+        r = a.posthouse("drac", "revoke", *words, check=False)
+        assert r.returncode == 64 and "one of each" in r.stderr, (r.returncode, r.stdout, r.stderr)
+
+
+def test_json_keeps_letters():
+    a = two()[0]
+    a.posthouse("drac", "grant", "192.0.2.77", 'jos\u00e9"\\@office.example')
+    assert entries(a)["192.0.2.77"]["vouchers"][0]["user"] == 'jos\u00e9"\\@office.example'
+    a.posthouse("drac", "revoke", "192.0.2.77")
+
+
 def test_flush_travels():
     a, b = two()
     login_pop3(a, "127.0.1.4")

@@ -92,6 +92,19 @@ static void utf8_is_rfc3629(void **state UNUSED)
 	assert_false(text_has_ctl(SLICE("a \x80")));
 }
 
+static void json_is_rfc8259(void **state UNUSED)
+{
+	struct buf out;
+
+	buf_init(&out, BUF_UNBOUNDED);
+	text_json(SLICE("a\"\\\n\0\x7f/\xc3\xa9\xff\xc3"), &out);
+	assert_string_equal(buf_str(&out), "\"a\\\"\\\\\\u000a\\u0000\\u007f/\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\"");
+	buf_reset(&out);
+	text_json(SLICE(""), &out);
+	assert_string_equal(buf_str(&out), "\"\"");
+	buf_done(&out);
+}
+
 static void escape_leaves_nothing_to_forge(void **state UNUSED)
 {
 	struct buf out;
@@ -138,7 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(base64_round_trip), cmocka_unit_test(base64_is_strict), cmocka_unit_test(hex_round_trip),
-		cmocka_unit_test(utf8_is_rfc3629), cmocka_unit_test(escape_leaves_nothing_to_forge), cmocka_unit_test(xtext_is_rfc3461),
+		cmocka_unit_test(utf8_is_rfc3629), cmocka_unit_test(escape_leaves_nothing_to_forge), cmocka_unit_test(json_is_rfc8259), cmocka_unit_test(xtext_is_rfc3461),
 		cmocka_unit_test(secrets_and_chance),
 	};
 

@@ -1,9 +1,10 @@
 /*
- * tests/unit/dracd/dracd_test.h - what the tests of dracd share: a moment, addresses, grants.
+ * tests/unit/dracd/dracd_test.h - what the tests of dracd share: a moment, addresses, grants, settings.
  */
 #ifndef DRACD_TEST_H
 #define DRACD_TEST_H
 
+#include "conf/conf.h"
 #include "dracd/table.h"
 
 #define T0 1795311821
@@ -22,6 +23,20 @@ static inline struct drac_grant_args grant_of(const char *addr, const char *user
 {
 	return (struct drac_grant_args){ .addr = addr_of(addr),
 		.who = { .user = slice_of(user), .service = SLICE("imap"), .host = SLICE("mx"), .session = SLICE("s"), .flags = flags } };
+}
+
+/* The defaults, but for `o`: "name=value", NULL-terminated. */
+static inline struct settings *settings_with(const char *const *o)
+{
+	struct settings *s = NULL;
+	struct buf w;
+	struct err e = ERR_INIT;
+
+	buf_init(&w, BUF_UNBOUNDED);
+	if (conf_load(&s, NULL, o, &w, &e) != 0)
+		fail_msg("%s", e.text);
+	buf_done(&w);
+	return s;
 }
 
 static inline struct table_time at(int64_t s)

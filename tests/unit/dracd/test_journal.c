@@ -23,19 +23,6 @@
 #include "dracd/jrecord.h"
 #include "tests/unit/dracd/dracd_test.h"
 
-static struct settings *settings_with(const char *const *o)
-{
-	struct settings *s = NULL;
-	struct buf w;
-	struct err e = ERR_INIT;
-
-	buf_init(&w, BUF_UNBOUNDED);
-	if (conf_load(&s, NULL, o, &w, &e) != 0)
-		fail_msg("%s", e.text);
-	buf_done(&w);
-	return s;
-}
-
 static void journal_survives(void **state)
 {
 	char dir[] = "/tmp/test_dracd.XXXXXX", cmd[64], table_o[96], journal[96];

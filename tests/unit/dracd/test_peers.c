@@ -19,19 +19,6 @@
 #include "io/tls_peer.h"
 #include "tests/unit/dracd/dracd_test.h"
 
-static struct settings *settings_with(const char *const *o)
-{
-	struct settings *s = NULL;
-	struct buf w;
-	struct err e = ERR_INIT;
-
-	buf_init(&w, BUF_UNBOUNDED);
-	if (conf_load(&s, NULL, o, &w, &e) != 0)
-		fail_msg("%s", e.text);
-	buf_done(&w);
-	return s;
-}
-
 struct host {
 	struct settings *s;
 	struct core *c;

@@ -17,19 +17,6 @@
 #include "dracd/rpc.h"
 #include "tests/unit/dracd/dracd_test.h"
 
-static struct settings *settings_with(const char *const *o)
-{
-	struct settings *s = NULL;
-	struct buf w;
-	struct err e = ERR_INIT;
-
-	buf_init(&w, BUF_UNBOUNDED);
-	if (conf_load(&s, NULL, o, &w, &e) != 0)
-		fail_msg("%s", e.text);
-	buf_done(&w);
-	return s;
-}
-
 static struct core *new_core(struct settings **s_out, const char *extra)
 {
 	const char *const o[] = { "drac_allow=/nonexistent/dracd.allow", extra, NULL };
