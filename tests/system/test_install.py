@@ -86,6 +86,16 @@ def test_units_name_files_that_are_there():
                 assert os.path.exists(installed() + program), program
 
 
+def test_a_clone_has_what_is_installed():
+    """A file that git ignores is there for whoever wrote it and for nobody else."""
+    if not os.path.exists(os.path.join(lab.HERE, ".git")):
+        raise lab.Skip("no git checkout")
+    r = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "--others", "--ignored", "--exclude-standard", "admin", "common", "dracd", "etc", "imapd", "man", "pop3d",
+                        "smtpd", "systemd", "tests"], cwd=lab.HERE, capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    assert [f for f in r.stdout.splitlines() if "__pycache__" not in f] == [], r.stdout
+
+
 def test_dist_unpacks_and_configures():
     if not os.path.isdir(os.path.join(lab.HERE, ".git")) and not os.path.isfile(os.path.join(lab.HERE, ".git")):
         raise lab.Skip("no git checkout")
