@@ -104,15 +104,8 @@ static int run_check(const struct command_env *env)
 	int status = EX_OK;
 
 	buf_init(&warnings, BUF_UNBOUNDED);
-	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0)
-		status = command_fail(EX_CONFIG, "%s", e.text);
-	else if (check_networks(s, &e) < 0)
-		status = command_fail(EX_CONFIG, "%s", e.text);
-	else if (policy_lint(s, &warnings, &e) < 0)
-		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
-	else if (pop3_uidl_check(s, &e) < 0)
-		status = command_fail(EX_CONFIG, "%s", e.text);
-	else if (core_check(s, &e) < 0 || peer_conf_check(s, &warnings, &e) < 0)
+	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0 || check_networks(s, &e) < 0 || policy_lint(s, &warnings, &e) < 0 ||
+	    pop3_uidl_check(s, &e) < 0 || core_check(s, &e) < 0 || peer_conf_check(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
 	else
 		printf("%s%s: fine\n", buf_str(&warnings), env->settings_path);
