@@ -10,7 +10,6 @@ enum { RETURN_MIN = 1, RETURN_MAX = 2, RETURN_ALL = 4, RETURN_COUNT = 8, RETURN_
 struct searching {
 	struct search q;
 	unsigned options;
-	uint32_t seq;                                                 /* looked at last */
 	struct imap_set found;                                        /* sequence numbers, or UIDs for UID SEARCH */
 	struct imap_set uids;                                         /* for SAVE */
 	size_t found_cap, uids_cap;
@@ -106,29 +105,24 @@ static void save(struct imap *s, const struct searching *j)
 		imap_set_add(to, &cap, max, s->saved_arena);
 }
 
-static void add_found(struct imap *s, struct searching *j)
+static void add_found(struct imap *s, void *job, uint32_t seq)
 {
-	const struct mrec *r = view_get(s->view, j->seq);
+	struct searching *j = job;
+	const struct mrec *r = view_get(s->view, seq);
 
-	imap_set_add(&j->found, &j->found_cap, s->uid ? r->uid : j->seq, s->cmd);
+	imap_set_add(&j->found, &j->found_cap, s->uid ? r->uid : seq, s->cmd);
 	if ((j->options & RETURN_SAVE) != 0)
 		imap_set_add(&j->uids, &j->uids_cap, r->uid, s->cmd);
 	j->count++;
 	j->modseq = r->modseq > j->modseq ? r->modseq : j->modseq;
 }
 
-static bool search_step(struct imap *s, void *job, struct buf *out)
+static bool answer_step(struct imap *s, void *job, struct buf *out)
 {
 	struct searching *j = job;
-	unsigned reads = j->q.reads;
 
-	for (unsigned looked = 0; j->seq < view_count(s->view); looked++) {
-		if (looked >= IMAP_STEP_MESSAGES || j->q.reads - reads >= IMAP_STEP_READS)
-			return false;
-		j->seq++;
-		if (search_matches(s, &j->q, j->seq))
-			add_found(s, j);
-	}
+	if (!search_step(s, &j->q, add_found, j))
+		return false;
 	if ((j->options & EXTENDED) != 0)
 		put_extended(s, j, out);
 	else
@@ -161,5 +155,5 @@ void imap_cmd_search(struct imap *s, struct imap_text *t, struct buf *out)
 	}
 	if (j->q.has_modseq)
 		imap_enable(s, ENABLED_CONDSTORE, out);
-	imap_start_job(s, search_step, j, search_drop);
+	imap_start_job(s, answer_step, j, search_drop);
 }

@@ -263,8 +263,16 @@ static bool matches(struct imap *s, struct search *q, const struct search_key *k
 	return false;
 }
 
-bool search_matches(struct imap *s, struct search *q, uint32_t seq)
+bool search_step(struct imap *s, struct search *q, search_found *found, void *job)
 {
-	look_at(q, seq);
-	return matches(s, q, q->root);
+	unsigned reads = q->reads;
+
+	for (unsigned looked = 0; q->last < view_count(s->view); looked++) {
+		if (looked >= IMAP_STEP_MESSAGES || q->reads - reads >= IMAP_STEP_READS)
+			return false;
+		look_at(q, ++q->last);
+		if (matches(s, q, q->root))
+			found(s, job, q->last);
+	}
+	return true;
 }

@@ -28,6 +28,7 @@ struct search_key {
 struct search {
 	struct search_key *root;
 	bool has_modseq;
+	uint32_t last;                                                /* message that search_step() looked at last */
 	/* Of the message in question: */
 	uint32_t seq;
 	struct arena *msg;
@@ -38,7 +39,9 @@ struct search {
 
 /* Keys to the end of t; [CHARSET x] before them where charset is NULL. -1: replied. */
 int search_read(struct imap *s, struct imap_text *t, const struct slice *charset, struct search *out, struct buf *reply) WARN_UNUSED;
-bool search_matches(struct imap *s, struct search *q, uint32_t seq);
+/* A step's worth of messages: found() for each that matches, in order. True: all of the view are looked at. */
+typedef void search_found(struct imap *s, void *job, uint32_t seq);
+bool search_step(struct imap *s, struct search *q, search_found *found, void *job);
 void search_done(struct search *q);                                   /* also after a search_read that failed */
 
 /* Folded case, normal enough to compare; the result lives in the arena. ASCII costs one copy. */

@@ -25,7 +25,6 @@ struct sort {
 	size_t n_criteria;
 	struct line *lines;
 	size_t n, cap, told;
-	uint32_t seq;                                                 /* looked at last */
 	bool sorted;
 };
 
@@ -71,8 +70,10 @@ static void set_value(struct imap *s, struct sort *j, uint32_t seq, enum sort_ki
 	}
 }
 
-static void add_line(struct imap *s, struct sort *j, uint32_t seq)
+static void add_line(struct imap *s, void *job, uint32_t seq)
 {
+	struct sort *j = job;
+
 	if (j->n == j->cap) {
 		size_t cap = j->cap * 2 + 64;
 		struct line *more = arena_array(s->cmd, cap, sizeof *more);
@@ -109,15 +110,9 @@ static bool sort_step(struct imap *s, void *job, struct buf *out)
 {
 	struct sort *j = job;
 	size_t full = out->len + IMAP_STEP;
-	unsigned reads = j->q.reads;
 
-	for (unsigned looked = 0; j->seq < view_count(s->view); looked++) {
-		if (looked >= IMAP_STEP_MESSAGES || j->q.reads - reads >= IMAP_STEP_READS)
-			return false;
-		j->seq++;
-		if (search_matches(s, &j->q, j->seq))
-			add_line(s, j, j->seq);
-	}
+	if (!search_step(s, &j->q, add_line, j))
+		return false;
 	if (!j->sorted) {
 		if (j->n > 1)
 			qsort_r(j->lines, j->n, sizeof *j->lines, compare, j);

@@ -35,7 +35,6 @@ struct thread {
 	struct hmap *ids, *subjects;
 	struct node **nodes;
 	size_t n, cap;
-	uint32_t seq;                                                 /* looked at last */
 	bool built;
 	struct node *next_root;
 };
@@ -107,8 +106,9 @@ static void read_refs(struct imap *s, struct thread *j, struct node *n, uint32_t
 		n->refs[i] = ring[(total - n->n_refs + i) % REFS_MAX];
 }
 
-static void add_message(struct imap *s, struct thread *j, uint32_t seq)
+static void add_message(struct imap *s, void *job, uint32_t seq)
 {
+	struct thread *j = job;
 	struct slice id, subject, rest = SLICE_NONE;
 	struct node *n = NULL;
 
@@ -377,15 +377,9 @@ static bool thread_step(struct imap *s, void *job, struct buf *out)
 {
 	struct thread *j = job;
 	size_t full = out->len + IMAP_STEP;
-	unsigned reads = j->q.reads;
 
-	for (unsigned looked = 0; j->seq < view_count(s->view); looked++) {
-		if (looked >= IMAP_STEP_MESSAGES || j->q.reads - reads >= IMAP_STEP_READS)
-			return false;
-		j->seq++;
-		if (search_matches(s, &j->q, j->seq))
-			add_message(s, j, j->seq);
-	}
+	if (!search_step(s, &j->q, add_message, j))
+		return false;
 	if (!j->built) {
 		build(s, j);
 		j->built = true;
