@@ -15,8 +15,7 @@
 enum {
 	IMAP_STEP = 64 << 10,                                         /* octets of output that one call produces, about */
 	IMAP_STEP_MESSAGES = 4096,                                    /* messages that one call looks at, from the index alone */
-	IMAP_STEP_READS = 64,                                         /* messages that one call opens */
-	IMAP_BAD_COMMANDS = 50
+	IMAP_STEP_READS = 64                                          /* messages that one call opens */
 };
 
 enum { ENABLED_CONDSTORE = 1, ENABLED_QRESYNC = 2 };

@@ -37,7 +37,7 @@ static enum login_want reply(struct call *c, const char *status, const char *tex
 
 static enum login_want count_bad(struct imap_front *s, struct buf *out)
 {
-	if (++s->bad <= LIMIT_IMAP_BAD_COMMANDS)
+	if (++s->bad <= LIMIT_IMAP_BAD_COMMANDS_PRELOGIN)
 		return LOGIN_INPUT;
 	buf_puts(out, "* BYE too many bad commands, good-bye\r\n");
 	return LOGIN_CLOSE;

@@ -331,7 +331,7 @@ static int take_flag(struct imap_text *t, struct imap_flags *out, size_t *cap)
 		out->flags |= FLAG_FORWARDED;
 		return 0;
 	}
-	if (word.n > LIMIT_KEYWORD || out->n_keywords == LIMIT_KEYWORDS)
+	if (word.n > LIMIT_KEYWORD || out->n_keywords == LIMIT_IMAP_KEYWORDS)
 		return fail(t, "that keyword is too long, or there are too many");
 	if (out->n_keywords == *cap) {
 		struct slice *more = arena_array(t->a, *cap * 2 + 8, sizeof *more);

@@ -227,7 +227,7 @@ static enum session_want next_want(struct imap *s, struct buf *out)
 {
 	if (s->logged_out)
 		return SESSION_CLOSE;
-	if (s->bad > IMAP_BAD_COMMANDS) {
+	if (s->bad > LIMIT_IMAP_BAD_COMMANDS) {
 		buf_puts(out, "* BYE too many bad commands, good-bye\r\n");
 		return SESSION_CLOSE;
 	}

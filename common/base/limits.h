@@ -32,11 +32,13 @@
 #define LIMIT_IMAP_LITERAL_PRELOGIN 4096
 #define LIMIT_IMAP_LITERAL       (64u << 10) /* of anything but APPEND */
 #define LIMIT_IMAP_DEPTH         32          /* parentheses */
-#define LIMIT_IMAP_BAD_COMMANDS  20
+#define LIMIT_IMAP_KEYWORDS      256         /* that one command names; more than the folder may have is its answer to give */
+#define LIMIT_IMAP_BAD_COMMANDS_PRELOGIN 20
+#define LIMIT_IMAP_BAD_COMMANDS  50
 #define LIMIT_FOLDER_NAME        240         /* as stored */
 #define LIMIT_FOLDER_DEPTH       16
 #define LIMIT_FOLDERS            10000       /* of a user */
-#define LIMIT_KEYWORDS           256         /* of a folder */
+#define LIMIT_KEYWORDS           64          /* of a folder: bits of a fixed record (store/mbox.h) */
 #define LIMIT_KEYWORD            64
 
 /* Messages */

@@ -9,6 +9,7 @@
 #ifndef STORE_FOLDER_H
 #define STORE_FOLDER_H
 
+#include "base/limits.h"
 #include "store/mbox.h"
 #include "store/name.h"
 #include "store/scache.h"
@@ -23,7 +24,6 @@
 #define SUBS_NAME "posthouse.subscriptions"
 #define NOTIFY_TOPIC "posthouse.notify"
 
-#define KEYWORDS_MAX 64                                               /* bits of mrec.keywords */
 #define UID_BLOCK 4096u                                               /* reserved durably at a time */
 #define RACY_NS 20000000ll                                            /* a directory stamp this young may hide a later change */
 
@@ -64,8 +64,8 @@ struct mbox {
 	uint32_t uidvalidity, uidnext, reserved, recent_from;
 	uint64_t modseq;
 	int64_t boot;
-	char *keyword[KEYWORDS_MAX];
-	struct slice keyword_name[KEYWORDS_MAX];
+	char *keyword[LIMIT_KEYWORDS];                                /* by their bit in mrec.keywords */
+	struct slice keyword_name[LIMIT_KEYWORDS];
 	size_t n_keywords;
 
 	struct sindex base;

@@ -176,7 +176,7 @@ static void apply_keyword(struct mbox *m, struct reader *r, uint32_t bit)
 {
 	struct slice name = get_text(r, LIMIT_KEYWORD);
 
-	if (r->bad || bit >= KEYWORDS_MAX || bit < m->n_keywords || name.n == 0)
+	if (r->bad || bit >= LIMIT_KEYWORDS || bit < m->n_keywords || name.n == 0)
 		return;
 	for (; m->n_keywords <= bit; m->n_keywords++) {               /* a gap can't be; were it one, it would have no name */
 		m->keyword[m->n_keywords] = mbox_str(m->n_keywords == bit ? name : SLICE(""));

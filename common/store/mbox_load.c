@@ -228,7 +228,7 @@ int mbox_reload(struct mbox *m, struct err *e)
 		m->stamp_new = fresh.stamp_new, m->stamp_cur = fresh.stamp_cur, m->racy = fresh.racy;
 		m->damaged = false;
 		m->n_unlink = 0;
-		for (size_t i = 0; i < KEYWORDS_MAX; i++) {           /* bits mean what posthouse.folder says now */
+		for (size_t i = 0; i < LIMIT_KEYWORDS; i++) {           /* bits mean what posthouse.folder says now */
 			char *was = i < m->n_keywords ? m->keyword[i] : NULL;
 
 			m->keyword[i] = i < fresh.n_keywords ? fresh.keyword[i] : NULL;

@@ -207,8 +207,8 @@ static int add_keyword(struct mbox *m, struct slice name, struct err *e)
 {
 	if (!keyword_is_valid(name))
 		return err_set(e, ERR_SYNTAX, 0, "not a keyword, or over %d octets", LIMIT_KEYWORD);
-	if (m->n_keywords == KEYWORDS_MAX)
-		return err_set(e, ERR_LIMIT, 0, "%s has %d keywords already", m->name, KEYWORDS_MAX);
+	if (m->n_keywords == LIMIT_KEYWORDS)
+		return err_set(e, ERR_LIMIT, 0, "%s has %d keywords already", m->name, LIMIT_KEYWORDS);
 	m->keyword[m->n_keywords] = mbox_str(name);
 	m->keyword_name[m->n_keywords] = slice_of(m->keyword[m->n_keywords]);
 	m->n_keywords++;

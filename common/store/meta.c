@@ -36,7 +36,7 @@ static int take_line(struct slice line, struct meta *f, struct mbox *m)
 	}
 	if (!slice_eqs(word, "keyword"))
 		return -1;
-	if (line.n == 0 || line.n > LIMIT_KEYWORD || m->n_keywords == KEYWORDS_MAX)
+	if (line.n == 0 || line.n > LIMIT_KEYWORD || m->n_keywords == LIMIT_KEYWORDS)
 		return -1;
 	m->keyword[m->n_keywords] = mem_new(line.n + 1);
 	memcpy(m->keyword[m->n_keywords], line.p, line.n);

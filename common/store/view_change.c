@@ -172,7 +172,7 @@ struct transfer {
 /* Keywords are bits of a folder: the destination has its own. */
 static int translate(struct transfer *x, uint64_t keywords, uint64_t *out, struct err *e)
 {
-	struct slice names[KEYWORDS_MAX];
+	struct slice names[LIMIT_KEYWORDS];
 	size_t n = 0;
 
 	for (size_t i = 0; i < x->src->n_keywords; i++)
