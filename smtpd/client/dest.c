@@ -8,112 +8,38 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "mail/header.h"
 
 enum { RESOLVED_MS = 60000, DEAD_MS = 30000, CROWDED_MS = 10000, FORGET_MS = 300000, SWEEP_MS = 60000 };
 
-/* ---- a message ---- */
+/* ---- what waits ---- */
 
-static void flush_results(void *ctx)
+bool dest_has_for(const struct dest *d, const struct dest_place *at)
 {
-	struct outward *o = ctx;
-
-	qbatch_flush(&o->results);
-}
-
-void mail_out_free(struct mail_out *m)
-{
-	struct arena *a = m->arena;                                   /* m itself lies in it */
-
-	spool_message_done(&m->message);
-	list_remove(&m->node);
-	arena_free(&a);
-}
-
-void mail_out_finish(struct outward *o, struct mail_out *m, struct slice relay)
-{
-	m->times.ended = clock_wall_us();
-	for (size_t i = 0; i < m->mail.n_rcpts; i++) {
-		const struct dialogue_rcpt *r = &m->mail.rcpts[i];
-		struct qresult res = { m->job.token, r->rcpt->index, r->outcome, m->mail.dsn_passed_on && r->outcome == QRESULT_SENT,
-			slice_of(r->dsn), relay, slice_of(r->text) };
-
-		logline_attempt(&m->job, r->rcpt, relay.n > 0 ? relay : SLICE("none"), &m->times, &res);
-		qmsg_put_result(&o->results, &res);
-	}
-	loop_task_queue(o->loop, &o->flush, flush_results, o);
-	mail_out_free(m);
-}
-
-static void fail_mail(struct outward *o, struct mail_out *m, enum qoutcome outcome, const char *dsn, const char *text)
-{
-	dialogue_settle(&m->mail, outcome, dsn, "%s", text);
-	mail_out_finish(o, m, SLICE_NONE);                            /* no server said that: we did */
-}
-
-static bool has_bare_ends(struct slice s)
-{
-	for (ptrdiff_t at; (at = slice_chr(s, '\n')) >= 0; s = slice_from(s, (size_t)at + 1)) {
-		if (at == 0 || s.p[at - 1] != '\r' || slice_chr(slice_head(s, (size_t)at - 1), '\r') >= 0)
+	if (at->start == 0 && d->n_waiting > 0)
+		return true;
+	LIST_EACH(n, &d->moved) {
+		if (LIST_OF(n, struct mail_out, node)->from <= at->candidate)
 			return true;
 	}
-	return slice_chr(s, '\r') >= 0;
+	return false;
 }
 
-/* What we accepted has CRLF alone; files that an admin edited may not. Smuggling ends here (CVE-2026-33604). */
-static struct slice with_crlf(struct slice s, struct arena *a)
+struct mail_out *dest_next(struct dest *d, const struct dest_place *at)
 {
-	char *p;
-	size_t n = 0;
+	struct list_node *n;
 
-	if (!has_bare_ends(s))
-		return s;
-	p = arena_alloc(a, 2 * s.n + 1);
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
-			continue;
-		if (s.p[i] == '\r' || s.p[i] == '\n') {
-			p[n++] = '\r';
-			p[n++] = '\n';
-		} else {
-			p[n++] = s.p[i];
+	LIST_EACH_SAFE(moved, &d->moved) {
+		struct mail_out *m = LIST_OF(moved, struct mail_out, node);
+
+		if (m->from <= at->candidate) {
+			list_remove(moved);
+			d->n_moved--;
+			return m;
 		}
 	}
-	return slice_mem(p, n);
-}
-
-bool mail_out_prepare(struct outward *o, struct mail_out *m)
-{
-	struct err e = ERR_INIT;
-	struct slice body;
-	bool has_end;
-	size_t hops;
-	char text[100];
-
-	if (m->octets.p != NULL)                                      /* it was put back */
-		return true;
-	if (spool_message_get(o->reader, arena_str(m->arena, m->job.id), &m->job.place, (m->job.flags & QJOB_IN_LARGE) != 0, m->arena, &m->message, &e) < 0) {
-		fail_mail(o, m, QRESULT_DEFERRED, "4.3.0", e.text);
-		return false;
-	}
-	m->octets = with_crlf(m->message.octets, m->arena);
-	hops = header_count(header_split(m->octets, &body, &has_end), SLICE("Received"));
-	if (hops > LIMIT_RECEIVED_LINES) {
-		snprintf(text, sizeof(text), "mail loop: %zu Received lines", hops);
-		fail_mail(o, m, QRESULT_FAILED, "5.4.6", text);
-		return false;
-	}
-	return true;
-}
-
-struct mail_out *dest_next(struct dest *d)
-{
-	struct list_node *n = list_first(&d->waiting);
-
-	if (n == NULL)
+	if (at->start > 0 || (n = list_first(&d->waiting)) == NULL)
 		return NULL;
 	list_remove(n);
 	d->n_waiting--;
@@ -122,16 +48,64 @@ struct mail_out *dest_next(struct dest *d)
 
 void dest_put_back(struct dest *d, struct mail_out *m)
 {
-	list_prepend(&d->waiting, &m->node);
-	d->n_waiting++;
+	list_prepend(m->from > 0 ? &d->moved : &d->waiting, &m->node);
+	*(m->from > 0 ? &d->n_moved : &d->n_waiting) += 1;
+}
+
+/* Nobody is left to ask for what moved to candidate start or one behind it: what the last server said stands. */
+static void finish_moved(struct dest *d, size_t start)
+{
+	LIST_EACH_SAFE(n, &d->moved) {
+		struct mail_out *m = LIST_OF(n, struct mail_out, node);
+
+		if (m->from < start)
+			continue;
+		list_remove(n);
+		d->n_moved--;
+		mail_out_finish(d->out, m, m->heard_by);
+	}
 }
 
 static void fail_waiting(struct dest *d, enum qoutcome outcome, const char *dsn, const char *text)
 {
+	const struct dest_place first = { 0, 0 };
 	struct mail_out *m;
 
-	while ((m = dest_next(d)) != NULL)
-		fail_mail(d->out, m, outcome, dsn, text);
+	finish_moved(d, 0);
+	while ((m = dest_next(d, &first)) != NULL)
+		mail_out_fail(d->out, m, outcome, dsn, text);
+}
+
+static void on_pump(void *ctx)
+{
+	dest_pump(ctx);
+}
+
+/* The first candidate behind this one that is another host. 0: none. */
+static size_t next_host(const struct dest *d, size_t candidate)
+{
+	const struct candidate *list = d->resolved->list;
+
+	for (size_t i = candidate + 1; i < d->resolved->n; i++) {
+		if (strcmp(list[i].host, list[candidate].host) != 0)
+			return i;
+	}
+	return 0;
+}
+
+void dest_done_with(struct dest *d, struct mail_out *m, size_t candidate, const char *relay)
+{
+	size_t next = d->hop.use_mx && !m->mail.may_be_in && m->n_heard + 1 < DEST_HOSTS_A_MAIL ? next_host(d, candidate) : 0;
+
+	if (next == 0 || !mail_out_keep_deferred(d->out, m, slice_of(relay))) {
+		mail_out_finish(d->out, m, slice_of(relay));
+		return;
+	}
+	m->from = next;
+	m->n_heard++;
+	list_append(&d->moved, &m->node);
+	d->n_moved++;
+	loop_task_queue(d->out->loop, &d->pump, on_pump, d);
 }
 
 /* ---- a destination ---- */
@@ -141,6 +115,7 @@ static void on_resolved(void *ctx, const struct resolved *r)
 	struct dest *d = ctx;
 
 	d->resolving = NULL;
+	finish_moved(d, 0);                                           /* they name candidates of another list */
 	if (r->outcome != QRESULT_SENT) {
 		fail_waiting(d, r->outcome, r->dsn, r->text);
 		return;
@@ -160,11 +135,28 @@ static bool is_known(const struct dest *d)
 	return d->n_peers > 0 || loop_now(d->out->loop) - d->resolved_at < RESOLVED_MS;     /* peers hold an index into it */
 }
 
+static bool may_open(const struct dest *d)
+{
+	return d->n_peers < d->out->settings->client_destination_limit && d->out->n_peers < d->out->settings->client_connection_limit;
+}
+
+/* For what waits (start 0), or for what moved on to another candidate. */
+static void open_peers(struct dest *d, const size_t *n_mails, const size_t *n_opening, bool moved)
+{
+	while (*n_mails > *n_opening && may_open(d)) {
+		size_t before = d->n_peers;
+
+		peer_open(d, moved ? LIST_OF(list_first(&d->moved), struct mail_out, node)->from : 0);
+		if (d->n_peers == before)                             /* every candidate failed at once */
+			return;
+	}
+}
+
 void dest_pump(struct dest *d)
 {
 	struct outward *o = d->out;
 
-	if (d->n_waiting == 0)
+	if (d->n_waiting + d->n_moved == 0)
 		return;
 	d->used_at = loop_now(o->loop);
 	if (d->hop_is_bad) {
@@ -181,22 +173,20 @@ void dest_pump(struct dest *d)
 		return;
 	}
 	peer_wake_one(d);
-	if (d->n_peers > 0 && d->used_at < d->crowded_until)
-		return;
-	while (d->n_waiting > d->n_opening && d->n_peers < o->settings->client_destination_limit && o->n_peers < o->settings->client_connection_limit) {
-		size_t before = d->n_peers;
-
-		peer_open(d);
-		if (d->n_peers == before)                             /* every candidate failed at once */
-			return;
-	}
+	open_peers(d, &d->n_moved, &d->n_opening_moved, true);
+	if (d->n_peers == 0 || d->used_at >= d->crowded_until)
+		open_peers(d, &d->n_waiting, &d->n_opening, false);
 }
 
-void dest_unreachable(struct dest *d, const char *dsn, const char *text)
+void dest_unreachable(struct dest *d, size_t start, const char *dsn, const char *text)
 {
 	int64_t now = loop_now(d->out->loop), pause = (int64_t)d->out->settings->minimal_backoff_time * CLOCK_MS_PER_S / 2;
 
-	if (d->n_peers > d->n_opening) {                              /* others got through: this connection was one too many */
+	if (start > 0) {
+		finish_moved(d, start);
+		return;
+	}
+	if (d->n_peers > d->n_opening + d->n_opening_moved) {                              /* others got through: this connection was one too many */
 		d->crowded_until = now + CROWDED_MS;
 		return;
 	}
@@ -207,20 +197,20 @@ void dest_unreachable(struct dest *d, const char *dsn, const char *text)
 	fail_waiting(d, d->dead_outcome, d->dead_dsn, d->dead_text);
 }
 
-void dest_peer_opened(struct dest *d)
+void dest_peer_opened(struct dest *d, size_t start)
 {
-	d->n_opening--;
+	*(start > 0 ? &d->n_opening_moved : &d->n_opening) -= 1;
 	d->dead_until = 0;
 }
 
-void dest_peer_gone(struct dest *d, bool was_opening)
+void dest_peer_gone(struct dest *d, size_t start, bool was_opening)
 {
 	struct outward *o = d->out;
 	struct slice key;
 	void *value;
 
 	d->n_peers--;
-	d->n_opening -= was_opening;
+	*(start > 0 ? &d->n_opening_moved : &d->n_opening) -= was_opening;
 	if (o->n_peers-- < o->settings->client_connection_limit) {
 		dest_pump(d);
 		return;
@@ -241,6 +231,7 @@ struct dest *dest_get(struct outward *o, struct slice next_hop)
 	memcpy(d->next_hop, next_hop.p, next_hop.n);
 	d->hop_is_bad = hop_parse(next_hop, &d->hop) < 0;
 	list_init(&d->waiting);
+	list_init(&d->moved);
 	list_init(&d->peers);
 	hmap_put(o->dests, next_hop, d);
 	return d;
@@ -259,6 +250,7 @@ void dest_submit(struct dest *d, struct mail_out *m)
 static void dest_free(struct dest *d)
 {
 	resolve_cancel(&d->resolving);
+	loop_task_cancel(&d->pump);
 	free(d->resolved);
 	free(d->next_hop);
 	free(d);
@@ -278,7 +270,7 @@ void dest_sweep(struct outward *o)
 	for (size_t at = 0; hmap_next(o->dests, &at, &key, &value); ) {
 		struct dest *d = value;
 
-		if (d->n_waiting == 0 && d->n_peers == 0 && d->resolving == NULL && now - d->used_at > FORGET_MS) {
+		if (d->n_waiting + d->n_moved == 0 && d->n_peers == 0 && d->resolving == NULL && now - d->used_at > FORGET_MS) {
 			hmap_del(o->dests, key);
 			dest_free(d);
 		}
@@ -289,13 +281,14 @@ void dest_sweep(struct outward *o)
 void dest_drop_all(struct outward *o)
 {
 	struct slice key;
+	const struct dest_place any = { 0, RESOLVE_ADDRS };
 	void *value;
 	struct mail_out *m;
 
 	for (size_t at = 0; hmap_next(o->dests, &at, &key, &value); ) {
 		struct dest *d = value;
 
-		while ((m = dest_next(d)) != NULL)
+		while ((m = dest_next(d, &any)) != NULL)
 			mail_out_free(m);
 		peer_drop_all(d);
 	}

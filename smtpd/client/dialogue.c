@@ -111,6 +111,8 @@ void dialogue_lost(struct dialogue *d, const char *dsn, const char *why)
 		return;
 	if (d->state == DS_TLS || d->state == DS_STARTTLS)
 		d->tls_trouble = true;
+	if (d->state == DS_FINAL && d->mail != NULL)
+		d->mail->may_be_in = true;
 	snprintf(text, sizeof(text), "host %s: %s (during %s)", d->peer, why, commands[d->state]);
 	end(d, dsn, text);
 }
@@ -264,6 +266,9 @@ static bool cannot_take(struct dialogue *d)
 enum dialogue_want dialogue_begin(struct dialogue *d, struct dialogue_mail *mail, struct buf *out)
 {
 	d->mail = mail;
+	mail->may_be_in = false;
+	for (size_t i = 0; i < mail->n_rcpts; i++)
+		mail->rcpts[i].accepted = mail->rcpts[i].settled = false;
 	mail->dsn_passed_on = (d->features & FEATURE_DSN) != 0;
 	if (cannot_take(d)) {
 		d->mail = NULL;
@@ -381,6 +386,7 @@ static enum dialogue_want on_reply(struct dialogue *d, struct slice rest, struct
 	unsigned code = d->reply.code;
 
 	if (code == 421) {
+		d->unheard = d->state == DS_MAIL;
 		if (d->state == DS_RCPT && d->mail != NULL && d->answered < d->mail->n_rcpts)
 			settle_by_reply(d, &d->mail->rcpts[d->answered]);
 		return end_by_reply(d);
@@ -451,6 +457,8 @@ enum dialogue_want dialogue_input(struct dialogue *d, struct slice in, size_t *u
 		snprintf(text, sizeof(text), "host %s: reply not understood (%s): \"%s\"", d->peer, why, buf_str(&said));
 		buf_done(&said);
 		*used_out = in.n;
+		if (d->state == DS_FINAL && d->mail != NULL)
+			d->mail->may_be_in = true;
 		return end(d, "4.4.2", text);
 	}
 	want = on_reply(d, slice_from(in, used), out);

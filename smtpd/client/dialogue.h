@@ -27,6 +27,7 @@ struct dialogue_mail {                                                /* one tra
 	struct dialogue_rcpt *rcpts;
 	size_t n_rcpts;
 	bool dsn_passed_on;                                           /* the server offers DSN */
+	bool may_be_in;                                               /* the server had all of it and no reply was understood */
 };
 
 enum dialogue_want {
@@ -52,6 +53,7 @@ struct dialogue {
 	unsigned n_done;                                              /* transactions on this connection */
 	char trouble[REPLY_TEXT_MAX + 512];                           /* why it closed before or between transactions */
 	char trouble_dsn[REPLY_DSN_MAX];
+	bool unheard;                                                 /* 421 to MAIL: it ended the connection before it heard of this transaction */
 	bool tls_trouble;                                             /* STARTTLS went wrong: where TLS is optional, again without it */
 };
 
@@ -59,7 +61,7 @@ void dialogue_init(struct dialogue *d, const char *helo, const char *peer, bool 
 void dialogue_done(struct dialogue *d);
 enum dialogue_want dialogue_input(struct dialogue *d, struct slice in, size_t *used_out, struct buf *out);
 enum dialogue_want dialogue_tls_done(struct dialogue *d, struct buf *out);
-/* What the server cannot take (size, SMTPUTF8) is settled at once without a command: then READY. */
+/* Outcomes of an earlier server are forgotten. What the server cannot take (size, SMTPUTF8) is settled at once without a command: then READY. */
 enum dialogue_want dialogue_begin(struct dialogue *d, struct dialogue_mail *mail, struct buf *out);
 enum dialogue_want dialogue_body_sent(struct dialogue *d);
 void dialogue_quit(struct dialogue *d, struct buf *out);

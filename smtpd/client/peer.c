@@ -2,7 +2,7 @@
  * client/peer.c - one connection to another server: tries the candidates of its destination in turn, then sends message after message.
  *
  * Before the first transaction any trouble means the next candidate; where TLS was optional and its handshake failed, the same one in the clear first.
- * In a transaction the server's word counts, and a broken connection defers what is open.
+ * In a transaction the server's word counts, and a broken connection defers what is open; what is deferred goes on to another MX host (dest_done_with()).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct peer {
 	struct conn *conn;
 	struct dialogue dialogue;
 	bool has_dialogue, connected, opening, idle, quitting, sending;
-	size_t candidate;
+	struct dest_place at;                                         /* at.candidate: the one that it is connected to, or tries */
 	struct mail_out *mail;
 	size_t body_at;
 	bool bol;
@@ -56,15 +56,16 @@ static void peer_end(struct peer *p)
 {
 	struct dest *d = p->dest;
 	bool opening = p->opening;
+	size_t start = p->at.start;
 
 	peer_free(p);
-	dest_peer_gone(d, opening);
+	dest_peer_gone(d, start, opening);
 }
 
 /* Trouble before the first transaction. */
 static void next_candidate(struct peer *p, const char *dsn, const char *why)
 {
-	bool again = p->has_dialogue && p->dialogue.tls_trouble && !out_of(p)->tls_required && !p->dest->no_tls[p->candidate];
+	bool again = p->has_dialogue && p->dialogue.tls_trouble && !out_of(p)->tls_required && !p->dest->no_tls[p->at.candidate];
 
 	log_info("%s to %s: %s%s", p->connected ? "session" : "connect", p->name, why, again ? "; again without TLS" : "");
 	snprintf(p->failure, sizeof(p->failure), "%s", why);
@@ -74,9 +75,9 @@ static void next_candidate(struct peer *p, const char *dsn, const char *why)
 		dialogue_done(&p->dialogue);
 	p->has_dialogue = p->connected = false;
 	if (again)
-		p->dest->no_tls[p->candidate] = true;
+		p->dest->no_tls[p->at.candidate] = true;
 	else
-		p->candidate++;
+		p->at.candidate++;
 	try_candidates(p);
 }
 
@@ -87,13 +88,13 @@ static void finish_mail(struct peer *p)
 	if (m == NULL)
 		return;
 	p->mail = NULL;
-	mail_out_finish(out_of(p), m, slice_of(p->name));
+	dest_done_with(p->dest, m, p->at.candidate, p->name);
 }
 
 /* The server had ended the connection before it heard of this message, which then goes by another one: nothing of it was sent yet. */
 static bool put_back_unheard(struct peer *p)
 {
-	if (p->mail == NULL || p->n_mails < 2 || p->dialogue.state != DS_MAIL)
+	if (p->mail == NULL || p->n_mails < 2 || !(p->dialogue.state == DS_MAIL || p->dialogue.unheard))
 		return false;
 	p->dialogue.mail = NULL;
 	dest_put_back(p->dest, p->mail);
@@ -162,7 +163,7 @@ static void next_mail(struct peer *p)
 
 	finish_mail(p);
 	for (;;) {
-		p->mail = p->n_mails < MAILS_A_CONNECTION ? dest_next(p->dest) : NULL;
+		p->mail = p->n_mails < MAILS_A_CONNECTION ? dest_next(p->dest, &p->at) : NULL;
 		if (p->mail == NULL)
 			break;
 		if (!mail_out_prepare(out_of(p), p->mail)) {
@@ -190,7 +191,7 @@ static void next_mail(struct peer *p)
 
 static void start_tls(struct peer *p)
 {
-	const struct candidate *c = &p->dest->resolved->list[p->candidate];
+	const struct candidate *c = &p->dest->resolved->list[p->at.candidate];
 	struct net_addr literal;
 	size_t dropped = 0;
 
@@ -213,7 +214,7 @@ static void act(struct peer *p, enum dialogue_want want)
 	case DIALOGUE_READY:
 		if (p->opening) {
 			p->opening = false;
-			dest_peer_opened(p->dest);
+			dest_peer_opened(p->dest, p->at.start);
 		}
 		next_mail(p);
 		break;
@@ -223,7 +224,10 @@ static void act(struct peer *p, enum dialogue_want want)
 		send_body(p);
 		break;
 	case DIALOGUE_CLOSE:
-		over(p, p->dialogue.trouble_dsn, p->dialogue.trouble);
+		if (p->dialogue.unheard && put_back_unheard(p))
+			peer_end(p);
+		else
+			over(p, p->dialogue.trouble_dsn, p->dialogue.trouble);
 		break;
 	}
 }
@@ -331,7 +335,7 @@ static socklen_t address_of(const struct candidate *c, struct sockaddr_storage *
 static bool connect_candidate(struct peer *p)
 {
 	struct outward *o = out_of(p);
-	const struct candidate *c = &p->dest->resolved->list[p->candidate];
+	const struct candidate *c = &p->dest->resolved->list[p->at.candidate];
 	struct sockaddr_storage ss, local;
 	socklen_t n, local_n = 0;
 	char text[NET_TEXT_MAX];
@@ -353,7 +357,7 @@ static bool connect_candidate(struct peer *p)
 		return false;
 	}
 	conn_deadline_ms(p->conn, (int64_t)o->settings->client_connect_timeout * CLOCK_MS_PER_S);
-	dialogue_init(&p->dialogue, o->settings->myhostname, p->name, p->dest->hop.lmtp, o->tls != NULL && !p->dest->no_tls[p->candidate], o->tls_required);
+	dialogue_init(&p->dialogue, o->settings->myhostname, p->name, p->dest->hop.lmtp, o->tls != NULL && !p->dest->no_tls[p->at.candidate], o->tls_required);
 	p->has_dialogue = true;
 	return true;
 }
@@ -362,25 +366,26 @@ static void try_candidates(struct peer *p)
 {
 	struct dest *d = p->dest;
 
-	for (; p->candidate < d->resolved->n; p->candidate++) {
+	for (; p->at.candidate < d->resolved->n; p->at.candidate++) {
 		if (connect_candidate(p))
 			return;
 	}
-	dest_unreachable(d, p->failure_dsn, p->failure);
+	dest_unreachable(d, p->at.start, p->failure_dsn, p->failure);
 	peer_end(p);
 }
 
 /* ---- the outside ---- */
 
-void peer_open(struct dest *d)
+void peer_open(struct dest *d, size_t start)
 {
 	struct peer *p = mem_new(sizeof(*p));
 
 	p->dest = d;
 	p->opening = true;
+	p->at = (struct dest_place){ start, start };
 	list_append(&d->peers, &p->node);
 	d->n_peers++;
-	d->n_opening++;
+	*(start > 0 ? &d->n_opening_moved : &d->n_opening) += 1;
 	d->out->n_peers++;
 	try_candidates(p);
 }
@@ -390,9 +395,7 @@ void peer_wake_one(struct dest *d)
 	LIST_EACH_SAFE(n, &d->peers) {
 		struct peer *p = LIST_OF(n, struct peer, node);
 
-		if (d->n_waiting == 0)
-			return;
-		if (!p->idle)
+		if (!p->idle || !dest_has_for(d, &p->at))
 			continue;
 		p->idle = false;
 		loop_timer_stop(d->out->loop, &p->idle_timer);
@@ -410,7 +413,7 @@ void peer_drop_all(struct dest *d)
 		if (p->mail != NULL)
 			mail_out_free(p->mail);
 		d->n_peers--;
-		d->n_opening -= p->opening;
+		*(p->at.start > 0 ? &d->n_opening_moved : &d->n_opening) -= p->opening;
 		d->out->n_peers--;
 		peer_free(p);
 	}

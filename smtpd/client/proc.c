@@ -26,7 +26,7 @@ static struct mail_out *mail_out_new(const struct qjob *job, const struct qjob_r
 	m->job.envid = arena_dup(a, job->envid);
 	m->job.next_hop = arena_dup(a, job->next_hop);
 	m->job_rcpts = arena_array(a, job->n_rcpts, sizeof(*m->job_rcpts));
-	m->mail = (struct dialogue_mail){ &m->job, arena_array(a, job->n_rcpts, sizeof(*m->mail.rcpts)), job->n_rcpts, false };
+	m->mail = (struct dialogue_mail){ &m->job, arena_array(a, job->n_rcpts, sizeof(*m->mail.rcpts)), job->n_rcpts, false, false };
 	for (uint32_t i = 0; i < job->n_rcpts; i++) {
 		m->job_rcpts[i] = rcpts[i];
 		m->job_rcpts[i].address = arena_dup(a, rcpts[i].address);

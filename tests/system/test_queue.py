@@ -15,8 +15,8 @@ _mx = {}
 class Mx:
     """An SMTP server at one loopback address. reply(line, nth connection) -> raw octets, b"" to hang up, a list to send slowly, or None for our own. Keeps all it hears."""
 
-    def __init__(self, host="127.0.0.1", port=None, reply=None, tls=None, behind_220=b""):
-        self.host, self.port, self.reply, self.tls, self.behind_220 = host, port or PORT, reply, tls, behind_220
+    def __init__(self, host="127.0.0.1", port=None, reply=None, tls=None, behind_220=b"", end=None):
+        self.host, self.port, self.reply, self.tls, self.behind_220, self.end = host, port or PORT, reply, tls, behind_220, end
         self.messages = []                           # (sender, [rcpt], octets on the wire behind DATA, with the final dot; was there TLS?)
         self.heard, self.connections = [], 0
         self.listener = socket.create_server((host, self.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -72,8 +72,12 @@ class Mx:
                     if not piece:
                         return
                     data += piece
-                self.messages.append((sender, rcpts, data, secure))
-                c.sendall(b"250 2.0.0 kept\r\n")
+                said = self.end(data) if self.end else None                 # instead of 250: as reply()
+                if said == b"":
+                    return
+                if said is None:
+                    self.messages.append((sender, rcpts, data, secure))
+                c.sendall(said or b"250 2.0.0 kept\r\n")
             elif verb == "QUIT":
                 c.sendall(b"221 bye\r\n")
                 return
@@ -110,6 +114,15 @@ def one(domain, host):
     return ["mx-host=%s.test,mx.%s.test,10" % (domain, domain), "host-record=mx.%s.test,%s" % (domain, host)]
 
 
+def several(domain, hosts):
+    records = []
+    for i, host in enumerate(hosts):
+        records += ["mx-host=%s.test,mx%d.%s.test,%d" % (domain, i, domain, 10 + i), "host-record=mx%d.%s.test,%s" % (i, domain, host)]
+    return records
+
+
+SOFT, BUSY = ["127.0.0.6%d" % i for i in range(3)], ["127.0.0.7%d" % i for i in range(5)]
+
 HOSTILE = {
     "nocode": ("127.0.0.41", b"\r\nhello\r\n"), "nul": ("127.0.0.42", b"250 o\0k\r\n"), "endless": ("127.0.0.43", b"250 " + b"x" * (1 << 20)),
     "lines": ("127.0.0.44", b"250-more\r\n" * 1000000), "change": ("127.0.0.45", b"250-one\r\n550 two\r\n"), "barelf": ("127.0.0.46", b"550 no\n"),
@@ -125,7 +138,8 @@ def world():
                    "host-record=aonly.test," + GOOD, "host-record=sixonly.test,::1", "dns-rr=nullmx.test,15,000000",
                    *one("ok", OK), *one("refused", REFUSED), *one("denied", DENIED), *one("tls", "127.0.0.31"), *one("eager", "127.0.0.32"),
                    *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37"), *one("hung", "127.0.0.38"),
-                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52"), *one("heavy", "127.0.0.53")]
+                   *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52"), *one("heavy", "127.0.0.53"), *one("shut", "127.0.0.54"),
+                   *several("soft", SOFT), *several("busy", BUSY)]
         for name, (host, _) in HOSTILE.items():
             records += one(name, host)
         _dns = lab.Dns(records)
@@ -396,6 +410,103 @@ def test_a_connection_that_died_between_messages_costs_no_wait():
     server.wait("moody-2", 5)
     gone(qid)
     assert "deferred" not in story(qid), story(qid)
+
+
+def soft_servers():
+    """The first MX of soft.test cannot take what the address asks it not to take, at that step; the second takes all but "never"."""
+    def first(line, nth):
+        words = {"MAIL": b"451 4.3.0 no mail\r\n", "RCPT": b"450 4.2.0 no rcpt\r\n", "DATA": b"451 4.3.0 no data\r\n", "HANG": b""}
+        if line.startswith("MAIL") and "<mail-" in line:
+            return words["MAIL"]
+        if line.startswith("RCPT") and "<bad" in line:
+            return b"550 5.1.1 never heard of\r\n"
+        if line.startswith("RCPT") and ("<rcpt" in line or "<never" in line):
+            return words["RCPT"]
+        if line.startswith("RCPT") and "<hang" in line:
+            return words["HANG"]
+        if line.startswith("RCPT") and "<closing" in line:
+            return b"421 4.3.2 going down\r\n"
+        return words["DATA"] if line == "DATA" and mx(SOFT[0]).heard[-2].startswith(b"RCPT TO:<data") else None
+
+    def at_end(data):
+        return b"" if b"X-Token: lost" in data else b"452 4.3.1 no room\r\n" if b"X-Token: dot" in data else None
+    mx(SOFT[0], reply=first, end=at_end)
+    mx(SOFT[1], reply=lambda line, nth: b"450 4.2.0 nor here\r\n" if line.startswith("RCPT") and "<never" in line else None)
+    mx(SOFT[2], reply=lambda line, nth: b"450 4.2.0 nor there\r\n" if line.startswith("RCPT") and "<never" in line else None)
+
+
+def test_after_4xx_the_next_mx_is_asked_at_once():                   # RFC 5321 section 5.1
+    soft_servers()
+    for step, sender in (("mail", "mail-u1@office.example"), ("rcpt", None), ("hang", None), ("closing", None), ("data", None), ("dot", None)):
+        qid = send("%s@soft.test" % step, step + "-moves", sender=sender or "u1@office.example")
+        assert mx(SOFT[1]).wait(step + "-moves")[1] == ["%s@soft.test" % step], step
+        gone(qid)
+        assert "; the next server is tried" in story(qid) and "deferred" not in story(qid), story(qid)
+        assert story(qid).count("status=sent") == 1 and "relay=mx1.soft.test[" in story(qid), story(qid)
+    assert not [m for m in mx(SOFT[0]).messages if b"-moves" in m[2]] and not [m for m in mx(SOFT[2]).messages if b"-moves" in m[2]]
+
+
+def test_only_those_that_were_deferred_move_on():
+    soft_servers()
+    qid = send(["good@soft.test", "rcpt@soft.test", "bad@soft.test", "rcpt2@soft.test"], "some-move")
+    assert mx(SOFT[0]).wait("some-move")[1] == ["good@soft.test"]
+    assert mx(SOFT[1]).wait("some-move")[1] == ["rcpt@soft.test", "rcpt2@soft.test"]
+    _, rcpts, _ = bounce("some-move")
+    assert len(rcpts) == 1 and "bad@soft.test" in rcpts[0]["Final-Recipient"] and "mx0.soft.test" in rcpts[0]["Remote-MTA"], rcpts[0].as_string()
+    gone(qid)
+    assert story(qid).count("status=sent") == 3 and "deferred" not in story(qid), story(qid)
+
+
+def test_where_no_mx_takes_it_the_last_word_stands():
+    soft_servers()
+    qid = send("never@soft.test", "moves-in-vain")
+    r = reason(qid, "nor there")
+    assert "mx2.soft.test" in r["reason"], r
+    world().posthouse("queue", "remove", qid)
+
+
+def test_what_may_be_in_does_not_move():
+    soft_servers()
+    before = mx(SOFT[1]).connections
+    qid = send("x@soft.test", "lost-reply")
+    r = reason(qid, "closed the connection")
+    assert "during end of DATA" in r["reason"], r
+    assert mx(SOFT[1]).connections == before
+    world().posthouse("queue", "remove", qid)
+
+
+def test_the_servers_asked_in_one_attempt_are_bounded():
+    for host in BUSY:
+        mx(host, reply=lambda line, nth: b"451 4.3.2 busy\r\n" if line.startswith("MAIL") else None)
+    qid = send("x@busy.test", "all-busy")
+    r = reason(qid, "451 4.3.2 busy")
+    assert "mx2.busy.test" in r["reason"], r
+    assert story(qid).count("the next server is tried") == 2 * r["attempts"], (r, story(qid))
+    assert not mx(BUSY[3]).connections and not mx(BUSY[4]).connections
+    world().posthouse("queue", "remove", qid)
+
+
+def test_421_on_a_used_connection_costs_no_wait():
+    """The same in words: 421 instead of a reply to the second MAIL. On a fresh connection it is an answer."""
+    seen = []
+
+    def shut(line, nth):
+        if line.startswith("MAIL"):
+            seen.append(nth)
+            if seen.count(nth) > 1 or "<refused" in line:
+                return b"421 4.4.2 you had your turn\r\n"
+        return None
+    server = mx("127.0.0.54", reply=shut)
+    send("x@shut.test", "shut-1")
+    server.wait("shut-1")
+    qid = send("x@shut.test", "shut-2")
+    server.wait("shut-2", 5)
+    gone(qid)
+    assert seen.count(seen[0]) == 2 and len(set(seen)) == 2, seen     # asked there, then on a connection of its own
+    assert "deferred" not in story(qid), story(qid)
+    qid = send("x@shut.test", "shut-3", sender="refused@office.example")
+    reason(qid, "you had your turn")
+    world().posthouse("queue", "remove", qid)
 
 
 def test_a_trickle_is_no_answer():                                   # row 15

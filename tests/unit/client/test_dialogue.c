@@ -34,7 +34,7 @@ static void begin(struct run *r, bool lmtp, bool may_tls, bool must_tls)
 	r->job_rcpts[1].address = SLICE("c@x.test");
 	r->rcpts[0].rcpt = &r->job_rcpts[0];
 	r->rcpts[1].rcpt = &r->job_rcpts[1];
-	r->mail = (struct dialogue_mail){ &r->job, r->rcpts, 2, false };
+	r->mail = (struct dialogue_mail){ &r->job, r->rcpts, 2, false, false };
 }
 
 static void end(struct run *r)
@@ -249,6 +249,37 @@ static void test_421_and_lost_connection_defer(void **state)
 	end(&r);
 }
 
+/* Another server may be asked at once, except where this one may have the message. */
+static void test_what_it_heard_before_the_end(void **state)
+{
+	static const char mail[] = "S: 220 hello\nC: EHLO mail.office.test\nS: 250 mx\nC: MAIL FROM:<a@office.test>\n";
+	static const char rcpts[] = "S: 250 ok\nC: RCPT TO:<b@x.test>\nS: 250 ok\nC: RCPT TO:<c@x.test>\nS: 250 ok\nC: DATA\n";
+	static const struct { const char *said; bool unheard, may_be_in; } ends[] = {
+		{ "S: 421 4.3.2 going down", true, false },
+		{ "S: 250 ok\nC: RCPT TO:<b@x.test>\nS: 421 4.3.2 going down", false, false },
+		{ "S: 354 go\nC: body\nC: .\nS: 421 4.3.2 going down", false, false },
+		{ "S: 354 go\nC: body\nC: .\nS: 452 4.3.1 full", false, false },
+		{ "S: 354 go\nC: body\nC: .\nS: what?", false, true },
+		{ "S: 354 go\nC: body\nC: .", false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct run r;
+
+		begin(&r, false, false, false);
+		play(&r, mail);
+		if (i >= 2)
+			play(&r, rcpts);
+		play(&r, ends[i].said);
+		dialogue_lost(&r.d, "4.4.2", "the connection broke");
+		assert_int_equal(r.d.unheard, ends[i].unheard);
+		assert_int_equal(r.mail.may_be_in, ends[i].may_be_in);
+		assert_true(r.rcpts[0].settled && r.rcpts[0].outcome == QRESULT_DEFERRED);
+		end(&r);
+	}
+}
+
 /* reliability.md row 15: whatever it says, the message waits and the words say what it was. */
 static void test_nonsense_defers(void **state)
 {
@@ -274,7 +305,7 @@ int main(void)
 		cmocka_unit_test(test_pipelined), cmocka_unit_test(test_helo_and_one_by_one), cmocka_unit_test(test_nobody_accepted_means_no_data),
 		cmocka_unit_test(test_starttls_forgets_and_says_ehlo_again), cmocka_unit_test(test_octets_behind_the_220), cmocka_unit_test(test_tls_required),
 		cmocka_unit_test(test_smtputf8_and_size_are_settled_at_once), cmocka_unit_test(test_dsn_is_passed_on), cmocka_unit_test(test_lmtp_answers_each),
-		cmocka_unit_test(test_421_and_lost_connection_defer), cmocka_unit_test(test_nonsense_defers),
+		cmocka_unit_test(test_421_and_lost_connection_defer), cmocka_unit_test(test_what_it_heard_before_the_end), cmocka_unit_test(test_nonsense_defers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
