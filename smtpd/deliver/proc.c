@@ -36,7 +36,7 @@ struct deliver {
 	struct boxes *boxes;
 	struct arena *arena;                                          /* of one job */
 	char last_id[QUEUE_ID_MAX];                                   /* a message with many recipients comes in several jobs */
-	struct buf last_path;
+	struct buf last_path, last_sender;
 	bool retiring;
 };
 
@@ -146,7 +146,7 @@ static void deliver_job(struct deliver *d, const struct qjob *job, const struct 
 	}
 	del.octets = with_return_path(d, job, msg.octets);
 	spool_message_done(&msg);
-	if (strcmp(d->last_id, del.queue_id) == 0 && d->last_path.len > 0)
+	if (strcmp(d->last_id, del.queue_id) == 0 && d->last_path.len > 0 && slice_eq(buf_view(&d->last_sender), job->sender))
 		del.link_from = buf_str(&d->last_path);
 	for (uint32_t i = 0; i < job->n_rcpts; i++)
 		deliver_rcpt(d, job, &rcpts[i], &del);
@@ -154,6 +154,8 @@ static void deliver_job(struct deliver *d, const struct qjob *job, const struct 
 	if (job->n_rcpts == QJOB_RCPTS && del.link_from != NULL) {
 		memcpy(d->last_id, del.queue_id, strlen(del.queue_id) + 1);
 		buf_puts(&d->last_path, del.link_from);
+		buf_reset(&d->last_sender);
+		buf_put(&d->last_sender, job->sender);
 	}
 }
 
@@ -246,6 +248,7 @@ void smtpd_deliver_run(struct proc *p)
 	d->arena = arena_new(64 << 10);
 	(void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + DELIVER_NICE);
 	buf_init(&d->last_path, BUF_UNBOUNDED);
+	buf_init(&d->last_sender, BUF_UNBOUNDED);
 	smtpd_deliver_sandbox(s, d->arena, &sb);
 	if (spool_make(s->spool_directory, &e) < 0 || file_mkdirs(s->mail_directory, 0700, &e) < 0 || sandbox_enter(&sb, &e) < 0)
 		log_fatal("deliver: %s", e.text);

@@ -29,19 +29,21 @@ static void put_job(struct target *t, struct qmessage *m, struct qjob *job, stru
 	m->queued = loop_wall_us(t->queue->loop);
 }
 
-/* The due recipients of one next hop (all mailboxes are one). */
+/* The due recipients of one next hop (all mailboxes are one) and one sender (members of a list are its owner's). */
 static void send_hop(struct target *t, struct qmessage *m, size_t first, int64_t now)
 {
 	static const struct slice none = { "", 0 };
 	struct qjob_rcpt rcpts[QJOB_RCPTS];
 	struct qjob job = { .token = m->token, .id = slice_of(m->env.id), .place = m->place, .env_flags = m->env.flags, .arrived = m->env.arrived,
-		.queued = m->queued, .size = m->env.size, .sender = m->env.sender, .envid = m->env.envid, .next_hop = m->env.rcpts[first].next_hop };
+		.queued = m->queued, .size = m->env.size, .sender = envelope_sender_for(&m->env, &m->env.rcpts[first]), .next_hop = m->env.rcpts[first].next_hop };
 
+	job.envid = m->env.rcpts[first].owner.n > 0 ? none : m->env.envid;
 	job.flags = (m->maybe_again ? QJOB_MAYBE_AGAIN : 0) | (m->in_large && !m->on_disk ? QJOB_IN_LARGE : 0) | (m->unclean ? QJOB_UNCLEAN : 0);
 	for (size_t i = first; i < m->env.n_rcpts; i++) {
 		const struct rcpt *r = &m->env.rcpts[i];
 
-		if (!is_due(m, i, t->remote, now) || (t->remote && !slice_eq(r->next_hop, job.next_hop)))
+		if (!is_due(m, i, t->remote, now) || (t->remote && !slice_eq(r->next_hop, job.next_hop)) ||
+		    !slice_eq(envelope_sender_for(&m->env, r), job.sender))
 			continue;
 		rcpts[job.n_rcpts++] = (struct qjob_rcpt){ (uint32_t)i, r->notify, r->address, r->orcpt, r->original,
 			t->remote ? none : r->user, t->remote ? none : r->folder };

@@ -30,6 +30,11 @@ static const struct flag_name notify_flags[] = {
 };
 static const struct flag_name rcpt_states[] = { { "waiting", RCPT_WAITING }, { "done", RCPT_DONE }, { "failed", RCPT_FAILED }, { NULL, 0 } };
 
+struct slice envelope_sender_for(const struct envelope *env, const struct rcpt *r)
+{
+	return env->sender.n > 0 && r->owner.n > 0 ? r->owner : env->sender;
+}
+
 static void put_text(struct buf *out, const char *name, struct slice value)
 {
 	if (value.n == 0)
@@ -71,6 +76,7 @@ static void put_rcpt(struct buf *out, const struct rcpt *r)
 	put_text(out, "\tuser: ", r->user);
 	put_text(out, "\tfolder: ", r->folder);
 	put_text(out, "\tnext-hop: ", r->next_hop);
+	put_text(out, "\towner: ", r->owner);
 }
 
 void envelope_put(const struct envelope *env, struct buf *out)
@@ -176,6 +182,8 @@ static int parse_rcpt_field(struct rcpt *r, struct slice name, struct slice valu
 		return unescape(value, a, &r->folder);
 	if (slice_eqs(name, "next-hop"))
 		return unescape(value, a, &r->next_hop);
+	if (slice_eqs(name, "owner"))
+		return unescape(value, a, &r->owner);
 	return 0;
 }
 

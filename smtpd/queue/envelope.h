@@ -29,6 +29,7 @@ struct rcpt {
 	struct slice original;                                        /* the accepted recipient that this one came from, where it differs */
 	struct slice user, folder;                                    /* a mailbox of ours */
 	struct slice next_hop;                                        /* elsewhere; user and next_hop both empty: not yet expanded */
+	struct slice owner;                                           /* of the list (owner-LIST) that it came from: who hears of failures. Empty: the sender */
 };
 
 enum { ENV_SMTPUTF8 = 1, ENV_8BITMIME = 2, ENV_RET_HDRS = 4, ENV_RET_FULL = 8, ENV_HELD = 16, ENV_DELAY_TOLD = 32, ENV_REQUIRETLS = 64 };
@@ -45,6 +46,9 @@ struct envelope {
 	struct rcpt *rcpts;
 	size_t n_rcpts;
 };
+
+/* The reverse-path for this recipient: a list's mail comes from its owner (RFC 5321 section 3.9.2); a notification keeps <>, so that none can loop. */
+struct slice envelope_sender_for(const struct envelope *env, const struct rcpt *r);
 
 void envelope_put(const struct envelope *env, struct buf *out);
 /* Whole lines only; unknown names are skipped, so that an older version reads a newer one's files. Everything lives in the arena. */

@@ -60,6 +60,16 @@ static void fail_final(struct queue *q, struct qmessage *m, size_t i, const stru
 	}
 }
 
+/* What the author of a message to a list asked for ends at the list (RFC 3461 section 5.2.7.3): its owner hears of failures. */
+static void give_owner(struct qmessage *m, struct rcpt *r, struct slice owner)
+{
+	if (owner.n == 0 || m->env.sender.n == 0)
+		return;
+	r->owner = arena_dup(m->arena, owner);
+	r->notify = 0;
+	r->orcpt = SLICE("");
+}
+
 static void take_finals(struct queue *q, struct qmessage *m, const struct final *finals, size_t n)
 {
 	struct rcpt *from = m->env.rcpts;
@@ -78,6 +88,7 @@ static void take_finals(struct queue *q, struct qmessage *m, const struct final 
 		r->user = f->kind == FINAL_MAILBOX ? arena_dup(m->arena, f->user) : SLICE("");
 		r->folder = f->kind == FINAL_MAILBOX ? arena_dup(m->arena, f->folder) : SLICE("");
 		r->next_hop = f->kind == FINAL_REMOTE ? arena_dup(m->arena, f->next_hop) : SLICE("");
+		give_owner(m, r, f->owner);
 		if (q->story != NULL && qlog_story_rcpt(q->story, m->env.id, r->address)) {
 			r->state = RCPT_DONE;
 			m->run[i].noted = true;

@@ -139,6 +139,7 @@ struct report {
 	struct queue *queue;
 	uint64_t token;                                               /* of the message that it is about */
 	char id[QUEUE_ID_MAX];
+	struct slice sender;                                          /* whose recipients they are, in the message's arena */
 	bool failures, delays;
 };
 
@@ -194,6 +195,8 @@ static void on_report(void *ctx, const struct journal_place *place, const struct
 		} else {
 			log_info("%s: sender %s notification: %s", m->env.id, rep->failures ? "non-delivery" : rep->delays ? "delay" : "delivery status", rep->id);
 			for (size_t i = 0; i < m->env.n_rcpts; i++) {
+				if (!slice_eq(envelope_sender_for(&m->env, &m->env.rcpts[i]), rep->sender))
+					continue;                     /* another's: the next notification */
 				if (m->run[i].report != REPORT_NONE && m->env.rcpts[i].state == RCPT_FAILED)
 					rcpt_done(q, m, i);
 				m->run[i].report = REPORT_NONE;
@@ -211,11 +214,12 @@ static void on_report(void *ctx, const struct journal_place *place, const struct
 static void submit_report(struct queue *q, struct qmessage *m, const struct bounce_rcpt *rcpts, size_t n, struct report *rep)
 {
 	int64_t now_us = loop_wall_us(q->loop);
-	struct slice to = m->env.sender.n > 0 ? m->env.sender : slice_of(arena_printf(m->arena, "postmaster@%s", q->settings->myorigin));
+	struct slice to = rep->sender.n > 0 ? rep->sender : slice_of(arena_printf(m->arena, "postmaster@%s", q->settings->myorigin));
 	struct rcpt rcpt = { .address = to, .notify = NOTIFY_NEVER };
 	struct envelope env = { .arrived = now_us, .sender = SLICE(""), .rcpts = &rcpt, .n_rcpts = 1,
 		.flags = m->env.flags & (ENV_SMTPUTF8 | ENV_8BITMIME), .client = SLICE("local") };
-	struct bounce b = { .env = &m->env, .id = rep->id, .rcpts = rcpts, .n_rcpts = n, .to = to, .now = now_us / CLOCK_US_PER_S,
+	struct envelope about = m->env;
+	struct bounce b = { .env = &about, .id = rep->id, .rcpts = rcpts, .n_rcpts = n, .to = to, .now = now_us / CLOCK_US_PER_S,
 		.retry_until = schedule_expires_at(q->settings, &m->env) };
 	struct arena *scratch = arena_new(0);
 	struct spool_message msg = { SLICE_NONE, NULL, 0 };
@@ -223,6 +227,8 @@ static void submit_report(struct queue *q, struct qmessage *m, const struct boun
 	struct slice text;
 	struct buf out;
 
+	if (!slice_eq(rep->sender, m->env.sender))
+		about.envid = SLICE("");                              /* the author's, not the owner's */
 	b.zone_min = date_local_zone(b.now);
 	if (spool_message_get(q->reader, m->env.id, &m->place, m->in_large && !m->on_disk, scratch, &msg, &e) < 0)
 		log_error("%s: %s; the notification goes without it", m->env.id, e.text);
@@ -237,7 +243,7 @@ static void submit_report(struct queue *q, struct qmessage *m, const struct boun
 	arena_free(&scratch);
 }
 
-/* One notification about everything that is due. False: nothing is. */
+/* One notification about everything that is due to the sender, or to the owner of one list. False: nothing is. */
 static bool report(struct queue *q, struct qmessage *m)
 {
 	struct bounce_rcpt *rcpts = mem_array(m->env.n_rcpts + 1, sizeof(*rcpts));
@@ -247,8 +253,9 @@ static bool report(struct queue *q, struct qmessage *m)
 	for (size_t i = 0; i < m->env.n_rcpts; i++) {
 		enum bounce_action action;
 
-		if (!due_report(q, m, i, &action))
+		if ((n > 0 && !slice_eq(envelope_sender_for(&m->env, &m->env.rcpts[i]), rep->sender)) || !due_report(q, m, i, &action))
 			continue;
+		rep->sender = envelope_sender_for(&m->env, &m->env.rcpts[i]);
 		if (m->run[i].report == REPORT_NONE)                  /* failed before a restart */
 			m->run[i].report = REPORT_FAILED;
 		rcpts[n++] = (struct bounce_rcpt){ &m->env.rcpts[i], action, m->run[i].dsn, m->run[i].mta, m->env.rcpts[i].last_reply };

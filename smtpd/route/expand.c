@@ -234,6 +234,7 @@ static int find_owner(struct expansion *x, struct slice key, struct slice domain
 	if (found != 1)
 		return found;
 	value = slice_trim(value);
+	expand_step(x, "%.*s: exists, so what %.*s sends comes from it", SLICE_FMT(name), SLICE_FMT(key));
 	if (slice_chr(value, ',') >= 0 || value.n == 0 || slice_chr(value, ' ') >= 0 || value.p[0] == '|' || value.p[0] == '/' || value.p[0] == ':')
 		value = name;
 	*owner_out = slice_chr(value, '@') >= 0 ? value : slice_of(arena_printf(x->a, "%.*s@%.*s", SLICE_FMT(value), SLICE_FMT(domain)));

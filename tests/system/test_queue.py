@@ -123,6 +123,8 @@ def several(domain, hosts):
 
 SOFT, BUSY = ["127.0.0.6%d" % i for i in range(3)], ["127.0.0.7%d" % i for i in range(5)]
 
+LISTS = "staff: u1, near@aonly.test, bad-member@denied.test\nowner-staff: u2\nunowned: u1, near@aonly.test, bad-member@denied.test\n"
+
 HOSTILE = {
     "nocode": ("127.0.0.41", b"\r\nhello\r\n"), "nul": ("127.0.0.42", b"250 o\0k\r\n"), "endless": ("127.0.0.43", b"250 " + b"x" * (1 << 20)),
     "lines": ("127.0.0.44", b"250-more\r\n" * 1000000), "change": ("127.0.0.45", b"250-one\r\n550 two\r\n"), "barelf": ("127.0.0.46", b"550 no\n"),
@@ -146,7 +148,7 @@ def world():
         mx(OK), mx(GOOD), mx(SECOND)
         mx(DENIED, reply=lambda line, nth: b"550-5.1.1 no such user\r\n550 5.1.1 <%s> here\r\n" % line[9:-1].encode()
            if line.startswith("RCPT") and "bad" in line else None)
-        _office = lab.Appliance(settings={"dns_server": _dns.setting, "client_port": PORT, "mynetworks": "127.0.0.0/8", "minimal_backoff_time": "1s",
+        _office = lab.Appliance(files={"aliases": LISTS}, settings={"dns_server": _dns.setting, "client_port": PORT, "mynetworks": "127.0.0.0/8", "minimal_backoff_time": "1s",
                                           "maximal_backoff_time": "4s", "accept_unresolvable_domains": "yes", "delay_warning_time": "0", "client_timeout": "3s", "checkpoint_interval": "1s"})
     return _office
 
@@ -323,6 +325,37 @@ def test_5xx_is_told_to_the_sender_and_others_go_through():
     assert whole.get_payload()[1].get_payload()[0]["Original-Envelope-Id"] == "QQ314"
     assert "bad@denied.test" in next(whole.iter_parts()).get_content()
     gone(qid)
+
+
+def test_a_list_sends_as_its_owner_who_hears_of_failures():
+    qid = send(["staff@office.example", "bad-friend@denied.test"], "by-the-list", options=["ENVID=QQ99"])
+    assert mx(GOOD).wait("by-the-list")[0] == "u2@office.example"
+    copy = lab.eventually("the local member's copy", lambda: [m for m in world().mail("u1") if b"by-the-list" in m and b"multipart/report" not in m])
+    assert copy[0].startswith(b"Return-Path: <u2@office.example>\r\n"), copy[0][:200]
+    whole, rcpts, _ = bounce("by-the-list", user="u2")
+    assert whole["To"] == "u2@office.example" and len(rcpts) == 1 and "bad-member@denied.test" in rcpts[0]["Final-Recipient"], whole.as_string()
+    assert not whole.get_payload()[1].get_payload()[0]["Original-Envelope-Id"], whole.as_string()
+    whole, rcpts, _ = bounce("by-the-list", user="u1")
+    assert whole["To"] == "u1@office.example" and len(rcpts) == 1 and "bad-friend@denied.test" in rcpts[0]["Final-Recipient"], whole.as_string()
+    assert whole.get_payload()[1].get_payload()[0]["Original-Envelope-Id"] == "QQ99"
+    gone(qid)
+
+
+def test_not_telling_the_author_does_not_hide_it_from_the_owner():
+    gone(send("staff@office.example", "quiet-author", rcpt_options=["NOTIFY=NEVER"]))
+    bounce("quiet-author", user="u2")
+
+
+def test_without_an_owner_the_author_hears():
+    gone(send("unowned@office.example", "no-owner"))
+    assert mx(GOOD).wait("no-owner")[0] == "u1@office.example"
+    bounce("no-owner", user="u1")
+
+
+def test_a_notification_to_a_list_stays_without_a_sender():
+    gone(send("staff@office.example", "null-to-list", sender=""))
+    assert mx(GOOD).wait("null-to-list")[0] == ""
+    assert not [m for m in world().mail("u2") if b"null-to-list" in m]
 
 
 def test_about_a_bounce_only_our_postmaster_hears():

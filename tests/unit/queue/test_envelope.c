@@ -15,7 +15,7 @@ static struct envelope example(struct rcpt rcpts[2])
 	memset(rcpts, 0, 2 * sizeof(*rcpts));
 	rcpts[0] = (struct rcpt){ .address = SLICE("b@example.net"), .orcpt = SLICE("rfc822;b+40example.net"), .notify = NOTIFY_SUCCESS | NOTIFY_DELAY,
 		.attempts = 3, .next_try = 1795312999, .last_reply = SLICE("mx[192.0.2.1] said: 451 4.2.0 bad\r\nid: FAKE \\x0a \xff"),
-		.original = SLICE("list@example.org"), .next_hop = SLICE("[mx]:25") };
+		.original = SLICE("list@example.org"), .next_hop = SLICE("[mx]:25"), .owner = SLICE("owner-list@example.org") };
 	rcpts[1] = (struct rcpt){ .address = SLICE("\"odd\tname\"@example.org"), .state = RCPT_FAILED, .user = SLICE("odd@example.org"),
 		.folder = SLICE("M\xc3\xbcll: x") };
 
@@ -51,6 +51,12 @@ static void test_round_trip(void **state)
 	assert_slice(got.rcpts[0].last_reply, rcpts[0].last_reply);
 	assert_slice(got.rcpts[0].orcpt, rcpts[0].orcpt);
 	assert_slice(got.rcpts[0].original, rcpts[0].original);
+	assert_slice(got.rcpts[0].owner, rcpts[0].owner);
+	assert_slice(envelope_sender_for(&got, &got.rcpts[0]), rcpts[0].owner);
+	assert_slice(envelope_sender_for(&got, &got.rcpts[1]), env.sender);
+	got.sender.n = 0;
+	assert_int_equal(envelope_sender_for(&got, &got.rcpts[0]).n, 0);
+	got.sender = env.sender;
 	assert_slice(got.rcpts[1].address, rcpts[1].address);
 	assert_slice(got.rcpts[1].folder, rcpts[1].folder);
 	assert_true(got.rcpts[1].state == RCPT_FAILED && got.rcpts[0].notify == rcpts[0].notify && got.rcpts[0].next_try == rcpts[0].next_try);
