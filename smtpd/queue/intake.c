@@ -46,20 +46,6 @@ void queue_message_free(struct queue *q, struct qmessage *m)
 
 /* ---- expansion ---- */
 
-static void fail_final(struct queue *q, struct qmessage *m, size_t i, const struct final *f)
-{
-	switch (f->kind) {
-	case FINAL_ERROR:
-		queue_fail_rcpt(q, m, i, "5.1.1", f->text);
-		break;
-	case FINAL_PROGRAM:
-		queue_fail_rcpt(q, m, i, "5.3.5", SLICE("delivery to programs is not supported by this server yet"));
-		break;
-	default:
-		queue_fail_rcpt(q, m, i, "5.3.5", SLICE("delivery to files is not supported by this server yet"));
-	}
-}
-
 /* What the author of a message to a list asked for ends at the list (RFC 3461 section 5.2.7.3): its owner hears of failures. */
 static void give_owner(struct qmessage *m, struct rcpt *r, struct slice owner)
 {
@@ -96,7 +82,7 @@ static void take_finals(struct queue *q, struct qmessage *m, const struct final 
 			log_info("%s: to=<%.*s>, relay=none, delay=0, dsn=2.0.0, status=sent (discarded)", m->env.id, SLICE_FMT(r->address));
 			r->state = RCPT_DONE;
 		} else if (f->kind != FINAL_MAILBOX && f->kind != FINAL_REMOTE) {
-			fail_final(q, m, i, f);
+			queue_fail_rcpt(q, m, i, "5.1.1", f->text);
 		}
 	}
 }

@@ -125,6 +125,10 @@ static const struct code_row rows[CODES] = {
 	[CODE_FULL_ALWAYS] = { "U14", "552 5.2.3", "Larger than the whole mailbox may be",
 	    "The message is larger than all that the mailbox may hold, so it would not fit even if that were empty.",
 	    "Send large files another way. The admin allows more with posthouse user set." },
+	[CODE_ALIAS_PROGRAM] = { "U16", "550 5.3.5", "An alias leads to a program or a file",
+	    "All that the alias leads to are programs (|command) or files (/path), which this server does not deliver to.",
+	    "The admin lets the alias lead to a mailbox that the program reads by IMAP or POP3, or sends the address by mailertable to a server that runs it; "
+	    "posthouse check lists such aliases." },
 	/* login and TLS */
 	[CODE_LOGIN_WRONG] = { "L01", "535 5.7.8", "User name or password is wrong",
 	    "There is no such user, or not with this password; which of the two is not said.",

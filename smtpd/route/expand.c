@@ -2,8 +2,8 @@
  * route/expand.c - from a recipient to its final places. Depth-first, with the way there on a stack, so a loop is seen when it closes.
  *
  * A loop with another way out (all: joe, all2 / all2: all) is cut where it closes; one without a way out is 554 5.4.6. An alias that names itself means
- * the mailbox, the old idiom for "and a copy to my boss". Programs and files are taken from the aliases file alone, never from an :include: file that
- * somebody else may write (smtp.md 2.3).
+ * the mailbox, the old idiom for "and a copy to my boss". Programs and files as targets are refused, in words of their own in an :include: file, which
+ * somebody else may write: nothing here runs a command (smtp.md 2.3).
  */
 #include "route/route_in.h"
 
@@ -179,7 +179,7 @@ static int expand_target(struct expansion *x, const struct alias_target *t, stru
 	if (from_file)
 		expand_final(x, expand_error(x->a, CODE_LIST_PROGRAM, shown, "Programs and files are not taken from :include: lists"));
 	else
-		expand_final(x, (struct final){ .kind = t->kind == ALIAS_FILE ? FINAL_FILE : FINAL_PROGRAM, .address = shown, .text = t->text });
+		expand_final(x, expand_error(x->a, CODE_ALIAS_PROGRAM, shown, "This server does not deliver to %s", t->kind == ALIAS_FILE ? "files" : "programs"));
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int expand_include(struct expansion *x, struct slice path)
 	int r = 0;
 
 	if (!x->may_read) {
-		expand_final(x, (struct final){ .kind = FINAL_FILE, .address = shown, .text = shown });
+		expand_final(x, (struct final){ .kind = FINAL_UNREAD, .address = shown, .text = shown });
 		return 0;
 	}
 	buf_init(&text, INCLUDE_MAX);

@@ -326,7 +326,7 @@ size_t route_with_quota(const struct final *finals, size_t n, size_t most, struc
 		if (f->kind == FINAL_ERROR)
 			continue;
 		if (f->kind != FINAL_MAILBOX || !f->has_quota || n_users == most)
-			return 0;                                     /* another server, a program, a list that the front may not read: they take it */
+			return 0;                                     /* another server, a list that the front may not read: they take it */
 		users_out[n_users++] = f->user;
 	}
 	return n_users;

@@ -39,14 +39,15 @@ bool route_has_relay_names(const struct router *r);
 /* Does mail for this domain of others go to whoever DNS names, and not by mailertable or relayhost? */
 bool route_goes_by_mx(struct router *r, const struct path *rcpt, struct arena *a);
 
-enum final_kind { FINAL_MAILBOX, FINAL_REMOTE, FINAL_PROGRAM, FINAL_FILE, FINAL_DISCARD, FINAL_ERROR };
+/* UNREAD: an :include: file, which the front may not open; route_expand() has none. */
+enum final_kind { FINAL_MAILBOX, FINAL_REMOTE, FINAL_UNREAD, FINAL_DISCARD, FINAL_ERROR };
 struct final {
 	enum final_kind kind;
 	struct slice address;                                         /* local@domain */
 	struct slice user, folder;                                    /* MAILBOX: canonical user, folder from user+folder or "" */
 	bool has_quota;                                               /* MAILBOX: it can be full */
 	struct slice next_hop;                                        /* REMOTE: "domain" (by MX), "[host]:port", "lmtp:[host]:port", "lmtp:/path" */
-	struct slice text;                                            /* PROGRAM: command; FILE: path; ERROR: "550 5.1.1 text" */
+	struct slice text;                                            /* UNREAD: which list; ERROR: "550 5.1.1 text" */
 	struct slice owner;                                           /* envelope sender for this one, from owner-LIST; p == NULL: as it was */
 	size_t from;                                                  /* index of the recipient that it came from */
 };

@@ -22,7 +22,7 @@ MAPS = {
     "local-host-names": "# ours\nsecond.test\n",
     "relay-domains": "partner.test\n192.168.7\n",
     "virtusertable": "info@shop.test u1\n",
-    "aliases": "boss: u1\nmoved: u9@new.test.REDIRECT\na: b\nb: a\n",
+    "aliases": "boss: u1\nmoved: u9@new.test.REDIRECT\nprog: \"|/usr/bin/vacation u1\"\nboth: u1, /var/mail/both\na: b\nb: a\n",
 }
 
 
@@ -84,6 +84,8 @@ CASES = [
     (STRANGER + ("--from", "x@far.test", "--to", "nobody@office.test"), NO, ["[PH-U01]", "posthouse user add"]),
     (STRANGER + ("--from", "x@far.test", "--to", "moved@office.test"), NO, ["[PH-U04]", "u9@new.test"]),
     (STRANGER + ("--from", "x@far.test", "--to", "a@office.test"), NO, ["[PH-U06]"]),
+    (STRANGER + ("--from", "x@far.test", "--to", "prog@office.test"), NO, ["550 5.3.5 <prog@office.test>... This server does not deliver to programs [PH-U16]"]),
+    (STRANGER + ("--from", "x@far.test", "--to", "both@office.test"), YES, ["u1@office.test: mailbox"]),
     (STRANGER + ("--from", "x@far.test", "--to", "x%far.test@office.test"), NO, ["[PH-R03]", "it asks us to pass it on"]),
     (STRANGER + ("--port", "submission", "--from", "u1@office.test", "--to", "u1@office.test"), NO, ["[PH-R05]"]),
     (STRANGER + ("--port", "submission", "--user", "u1", "--from", "u1@office.test", "--to", "x@far.test"), YES, ["rule login", "login: u1@office.test"]),
