@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct qjob_rcpt job_rcpts[2] = { { .address = SLICE("b@x.test"), .notify = NOTIFY_SUCCESS }, { .index = 1, .address = SLICE("c@x.test") } };
 	struct dialogue_rcpt *rcpts = calloc(2, sizeof(*rcpts));
 	struct qjob job = { .sender = SLICE("a@x.test"), .size = 100, .n_rcpts = 2 };
-	struct dialogue_mail mail = { &job, rcpts, 2, false };
+	struct dialogue_mail mail = { &job, rcpts, 2, false, false };
 	struct dialogue d;
 	struct buf out;
 
