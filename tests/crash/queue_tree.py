@@ -1,9 +1,11 @@
 """tests/crash/queue_tree.py - queue, deliver and client in a tree of their own, fed by queue_lab without SMTP; and the accounting (reliability.md R2)."""
 import os, random, re, shutil, subprocess, sys, tempfile, time
 
-BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", os.environ.get("POSTHOUSE_BUILD", "build"))
-LAB = os.path.join(BUILD, "tests", "crash", "queue_lab")
-POSTHOUSE = os.path.join(BUILD, "bin", "posthouse")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+import lab
+
+LAB = os.path.join(lab.HERE, lab.BUILD, "tests", "crash", "queue_lab")
+POSTHOUSE = os.path.join(lab.BIN, "posthouse")
 NOBODY = 65534
 
 
@@ -45,11 +47,7 @@ class Tree:
         self.super.wait()
 
     def children(self):
-        try:
-            with open(f"/proc/{self.super.pid}/task/{self.super.pid}/children") as f:
-                return [int(x) for x in f.read().split()]
-        except OSError:
-            return []
+        return lab.children(self.super.pid)
 
     def text(self, name):
         try:

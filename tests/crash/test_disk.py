@@ -1,5 +1,5 @@
 """tests/crash/test_disk.py - a disk that is full, a disk whose flush fails, and a session process that dies in the middle (reliability.md recipe R4)."""
-import contextlib, imaplib, os, poplib, shutil, signal, smtplib, subprocess, sys, tempfile, threading, time
+import contextlib, imaplib, os, poplib, shutil, smtplib, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -152,13 +152,7 @@ def test_not_an_octet_left():
         assert status == "NO", (status, text)
         c.logout()
         # Everything dies on the full disk, and comes back on it.
-        top = int(open(os.path.join(office.dir, "run", "smtpd.pid")).read())
-        with open("/proc/%d/task/%d/children" % (top, top)) as f:
-            pids = [top] + [int(p) for p in f.read().split()]
-        for p in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(p, signal.SIGKILL)
-        lab.eventually("gone", lambda: not any(lab.is_alive(p) for p in pids))
+        lab.kill([office.supervisor("smtpd")] + office.processes("smtpd"))
         started_full = starts(office)
         os.unlink(filler)
         if not started_full:
@@ -286,15 +280,6 @@ def test_a_flush_that_fails():
         office.destroy()
 
 
-def session_pids(office, daemon):
-    found = []
-    for p in office.pids():
-        with contextlib.suppress(OSError), open("/proc/%d/comm" % p) as f:
-            if f.read().strip() == daemon + ":session":
-                found.append(p)
-    return found
-
-
 def test_sessions_killed_in_the_middle():
     office = lab.Appliance(users=2, domain=DOMAIN, settings={"checkpoint_interval": "1s"})
     stop, acked, cycles = threading.Event(), [], 0
@@ -317,10 +302,9 @@ def test_sessions_killed_in_the_middle():
     end = time.monotonic() + (3 if lab.SANITIZED else 8)
     while time.monotonic() < end:
         before = len(acked)
-        for p in session_pids(office, "imapd"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(p, signal.SIGKILL)
-                cycles += 1
+        victims = office.pids("imapd:session")
+        lab.kill(victims)
+        cycles += len(victims)
         lab.eventually("appended again", lambda: len(acked) > before + 2, 15)
     stop.set()
     thread.join(30)
@@ -337,8 +321,7 @@ def test_sessions_killed_in_the_middle():
         p.user("u1@" + DOMAIN), p.pass_("secret")
         n = p.stat()[0]
         p.dele(1), p.dele(2)
-        for pid in lab.eventually("a session", lambda: session_pids(office, "pop3d")):
-            os.kill(pid, signal.SIGKILL)
+        lab.kill(lab.eventually("a session", lambda: office.pids("pop3d:session")))
         with contextlib.suppress(OSError, poplib.error_proto, EOFError):
             p.quit()
         p = poplib.POP3("127.0.0.1", office.port["pop3"], timeout=20)

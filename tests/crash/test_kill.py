@@ -2,7 +2,7 @@
 
 CRASH_SECONDS=60 is the default; the long form by hand: CRASH_SECONDS=600 python3 tests/crash/test_kill.py
 """
-import os, random, signal, sys, time
+import os, random, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -11,23 +11,6 @@ from account import Account, drained, leftovers, verdict
 
 SECONDS = int(os.environ.get("CRASH_SECONDS", "20" if lab.SANITIZED else "60"))
 USERS = ["u%d" % i for i in range(1, 9)]
-
-
-def smtpd_pids(office):
-    with open(os.path.join(office.dir, "run", "smtpd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        return top, [int(p) for p in f.read().split()]
-
-
-def kill(pids):
-    for p in pids:
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    # A killed process keeps its sockets and locks until the kernel is through with it.
-    lab.eventually("the killed processes are gone", lambda: not any(lab.is_alive(p) for p in pids), 10)
 
 
 def run(kills):
@@ -59,14 +42,13 @@ def run(kills):
 
 def test_one_process_at_a_time():
     def one(office):
-        kill([random.choice(smtpd_pids(office)[1])])
+        lab.kill([random.choice(office.processes("smtpd"))])
     run(one)
 
 
 def test_all_at_once():
     def everything(office):
-        top, children = smtpd_pids(office)
-        kill([top] + children)
+        lab.kill([office.supervisor("smtpd")] + office.processes("smtpd"))
         r = os.spawnv(os.P_WAIT, os.path.join(lab.BIN, "smtpd"), ["smtpd", "-C", office.conf])
         assert r == 0, "smtpd does not start after kill -9: status %d" % r
     run(everything)

@@ -10,7 +10,7 @@ UIDVALIDITY stays, no UID names two messages or comes again, the quota's sum is 
 POWER_IMAGES=240 is the default over the three file systems; the long form by hand: POWER_IMAGES=3000 python3 tests/crash/test_mailbox_power.py
 """
 # not under sanitizers: the images would be the same, and a check of each takes too long
-import os, random, re, shutil, subprocess, sys, tempfile
+import os, re, shutil, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

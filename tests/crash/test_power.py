@@ -4,7 +4,7 @@ Each image is mounted, a real smtpd recovers on it, and every message whose 250 
 POWER_IMAGES=240 is the default over the three file systems; the long form by hand: POWER_IMAGES=6000 python3 tests/crash/test_power.py
 """
 # not under sanitizers: the same code paths run there in test_kill.py; a recovery each image would take too long
-import contextlib, os, shutil, subprocess, sys, tempfile, time, uuid
+import contextlib, os, shutil, signal, subprocess, sys, tempfile, time, uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -73,15 +73,10 @@ def recover(office, image, mnt, fs, acked):
 
 
 def stop_smtpd(self):
-    import signal
-    path = os.path.join(self.dir, "run", "smtpd.pid")
-    try:
-        with open(path) as f:
-            pid = int(f.read())
+    with contextlib.suppress(OSError, ValueError):
+        pid = self.supervisor("smtpd")
         os.kill(pid, signal.SIGTERM)
         lab.eventually("smtpd ends", lambda: not lab.is_alive(pid), 15)
-    except (OSError, ValueError):
-        pass
 
 
 lab.Appliance.stop_smtpd = stop_smtpd

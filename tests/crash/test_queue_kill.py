@@ -4,29 +4,19 @@ found once, nothing left in the spool.
 
     tests/crash/test_queue_kill.py [seconds]        # after make tools; SEED=N plays one again; not under sanitizers
 """
-import os, random, signal, sys, time
+import os, random, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from queue_tree import Tree
+from queue_tree import Tree, lab
 
 FOREVER = 10 ** 9
 
 
-def kill(pids):
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-
 def kill_all(tree):
-    kids = tree.children()
-    kill([tree.super.pid] + kids)
+    pids = [tree.super.pid] + tree.children()
+    lab.kill(pids)
     tree.super.wait()
-    while any(os.path.exists(f"/proc/{k}") for k in kids):
-        time.sleep(0.01)
-    return 1 + len(kids)
+    return len(pids)
 
 
 tree = Tree("queue_kill", 10, "1s")
@@ -39,7 +29,7 @@ while time.time() < ended:
         kills += kill_all(tree)
         tree.start(FOREVER, LAB_OPEN="10")
     else:
-        kill([random.choice(kids)])
+        lab.kill([random.choice(kids)])
         kills += 1
     cycles += 1
 kill_all(tree)

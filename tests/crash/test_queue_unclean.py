@@ -4,10 +4,10 @@ last checkpoint is damaged as a lost cache would: files gone, files empty, files
 
     tests/crash/test_queue_unclean.py        # after make tools; SEED=N plays one again; not under sanitizers
 """
-import os, random, signal, sys, time
+import os, random, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from queue_tree import Tree
+from queue_tree import Tree, lab
 
 EACH = 300                                                  # messages of each of the two fronts
 
@@ -50,10 +50,8 @@ tree.start(EACH)
 end = time.time() + 30
 while time.time() < end and tree.text("log").count(": removed") < 2 * EACH:
     time.sleep(0.2)
-for pid in [tree.super.pid] + tree.children():
-    os.kill(pid, signal.SIGKILL)
+lab.kill([tree.super.pid] + tree.children())
 tree.super.wait()
-time.sleep(0.3)
 from_another_run(tree.top + "/spool/queue.log")
 harmed = harm(tree.delivered())
 

@@ -2,7 +2,7 @@
 
 RESTART_MESSAGES=2000 is the default, DESIGN.md section 12 speaks of 10,000. The time is printed; it fails only where it is far off, since the machine may be busy.
 """
-import os, signal, socket, subprocess, sys, time
+import os, socket, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 import lab
@@ -46,23 +46,6 @@ def waiting(office):
     return sum(1 for d in os.scandir(os.path.join(office.dir, "state", "spool", "deferred")) for f in os.scandir(d) if f.name.endswith(".env"))
 
 
-def processes(office):
-    with open(os.path.join(office.dir, "run", "smtpd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        return [top] + [int(p) for p in f.read().split()]
-
-
-def kill_all(office):
-    pids = processes(office)
-    for p in pids:
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    lab.eventually("the killed processes are gone", lambda: not any(lab.is_alive(p) for p in pids))
-
-
 def first_ack(office, rcpt):
     """Seconds from the start of smtpd to its first 250 for a message."""
     began = time.monotonic()
@@ -87,7 +70,7 @@ def test_first_message_after_kill_9():
     lab.eventually("all are deferred", lambda: waiting(office) == MESSAGES, 60)
     took = []
     for turn in range(TURNS):
-        kill_all(office)
+        lab.kill([office.supervisor("smtpd")] + office.processes("smtpd"))
         took.append(first_ack(office, b"u1@office.example"))
         lab.eventually("the mailbox has it", lambda: delivered(office) == turn + 1, 20)
         lab.eventually("the queue has read everything", lambda: office.log().count("queue is up: ") == turn + 2, 30)

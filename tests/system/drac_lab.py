@@ -1,5 +1,5 @@
-"""tests/system/drac_lab.py - what the tests of dracd share: calls of versions 1 and 2 by hand, its processes."""
-import contextlib, os, signal, socket, struct, subprocess, time
+"""tests/system/drac_lab.py - what the tests of dracd share: calls of versions 1 and 2 by hand, kill -9."""
+import os, socket, struct, subprocess, time
 
 import lab
 
@@ -47,25 +47,21 @@ class Caller:
         raise AssertionError("dracd gives no answer")
 
 
+def opaque(octets):
+    """XDR (RFC 4506 4.10)."""
+    return struct.pack(">I", len(octets)) + octets + bytes(-len(octets) % 4)
+
+
 def record(octets):
     return struct.pack(">I", 0x80000000 | len(octets)) + octets
 
 
-def processes(appliance, role=None):
-    """The pids of dracd's processes below its supervisor; role: "dracd" or "portmap" as /proc names them, None: all."""
-    with open(os.path.join(appliance.dir, "run", "dracd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        pids = [int(p) for p in f.read().split()]
-    return [p for p in pids if role is None or title(p) == role]
-
-
-def title(pid):
-    try:
-        with open("/proc/%d/comm" % pid) as f:
-            return f.read().strip()
-    except OSError:
-        return ""
+def rcpt(appliance, source, sender="u1@office.example"):
+    """The code of the reply to RCPT elsewhere, without AUTH."""
+    with appliance.smtp(source=source) as s:
+        s.ehlo()
+        assert s.mail(sender)[0] == 250
+        return s.rcpt("x@elsewhere.test")[0]
 
 
 def table_path(appliance):
@@ -91,14 +87,8 @@ class Killer:
     def kill(self):
         self.kills += 1
         whole = self.kills % 4 == 0
-        pids = processes(self.appliance)
-        with open(os.path.join(self.appliance.dir, "run", "dracd.pid")) as f:
-            pids = ([int(f.read())] if whole else []) + pids
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        lab.kill(([self.appliance.supervisor("dracd")] if whole else []) + self.appliance.processes("dracd"))
         if whole:
-            lab.eventually("dracd is gone", lambda: not any(map(lab.is_alive, pids)), 5)
             start(self.appliance)
 
 

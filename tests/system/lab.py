@@ -2,7 +2,7 @@
 
 A test file defines functions test_*(), some with the decorators below, and ends with lab.main(). Its last line is "N passed, N failed, N skipped".
 """
-import asyncio, atexit, contextlib, functools, os, re, shutil, signal, smtplib, socket, ssl, subprocess, sys, tempfile, threading, time, traceback
+import asyncio, atexit, contextlib, os, re, shutil, signal, smtplib, socket, ssl, subprocess, sys, tempfile, threading, time, traceback
 
 HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("POSTHOUSE_BUILD", "build")
@@ -43,6 +43,32 @@ def is_alive(pid):
             return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def title(pid):
+    """What a process calls itself, DAEMON:ROLE for most of ours; "" when it is gone."""
+    with contextlib.suppress(OSError), open("/proc/%d/comm" % pid) as f:
+        return f.read().strip()
+    return ""
+
+
+def children(pid):
+    with contextlib.suppress(OSError), open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
+    return []
+
+
+def send(signo, pids):
+    """The signal to those that are still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signo)
+
+
+def kill(pids):
+    """kill -9. A killed process keeps its sockets and locks until the kernel is through with it: returns when all are gone."""
+    send(signal.SIGKILL, pids)
+    eventually("the killed processes are gone", lambda: not any(map(is_alive, pids)))
 
 
 def _taken(port):
@@ -155,21 +181,23 @@ class Appliance:
                 text += f.read()
         return text
 
-    def pids(self):
-        """All processes of this appliance: the supervisors and what they forked."""
-        tops = []
-        run = os.path.join(self.dir, "run")
-        for name in os.listdir(run):
-            if name.endswith(".pid"):
-                with open(os.path.join(run, name)) as f:
-                    tops.append(int(f.read()))
-        found, queue = [], tops
+    def supervisor(self, daemon):
+        with open(os.path.join(self.dir, "run", daemon + ".pid")) as f:
+            return int(f.read())
+
+    def processes(self, daemon):
+        """What the supervisor of a daemon forked."""
+        return children(self.supervisor(daemon))
+
+    def pids(self, *titles):
+        """All processes of this appliance, the supervisors and what they forked; or those with one of these titles."""
+        found = []
+        queue = [self.supervisor(name[:-4]) for name in os.listdir(os.path.join(self.dir, "run")) if name.endswith(".pid")]
         while queue:
             pid = queue.pop()
             found.append(pid)
-            with contextlib.suppress(OSError), open("/proc/%d/task/%d/children" % (pid, pid)) as f:
-                queue += [int(p) for p in f.read().split()]
-        return found
+            queue += children(pid)
+        return [pid for pid in found if not titles or title(pid) in titles]
 
     def posthouse(self, *args, check=True, **kw):
         r = subprocess.run([os.path.join(BIN, "posthouse"), "-C", self.conf, *args], capture_output=True, text=True, **kw)

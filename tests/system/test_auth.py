@@ -3,7 +3,7 @@ takes, and the failures that all three daemons count together.
 
 Clients at many addresses are played by a proxy that is listed (127.0.0.9, PROXY protocol). POSTHOUSE_TRIES=500 makes the timing test a long one.
 """
-import base64, math, os, random, re, signal, statistics, time
+import base64, math, os, random, re, statistics, time
 
 import lab, test_scram
 
@@ -277,14 +277,6 @@ def test_a_guessed_user_keeps_known_good_addresses():
     assert gets_in("u9", new), "nobody else is touched"
 
 
-def auth_pids(daemon):
-    with open(os.path.join(box().dir, "run", daemon + ".pid")) as f:
-        top = f.read().strip()
-    with open("/proc/%s/task/%s/children" % (top, top)) as f:
-        children = f.read().split()
-    return [int(p) for p in children if "auth" in open("/proc/%s/cmdline" % p).read() + open("/proc/%s/comm" % p).read()]
-
-
 def test_counts_and_known_addresses_survive_restarts():
     """Of a process, of a daemon, of everything."""
     long_one()
@@ -297,11 +289,10 @@ def test_counts_and_known_addresses_survive_restarts():
         return not gets_in("u11", guesser) and gets_in("u10", home) and not gets_in("u10", new)
     assert as_before()
     for daemon in ("smtpd", "pop3d", "imapd"):
-        pids = auth_pids(daemon)
+        pids = box().pids(daemon + ":auth")
         assert pids, daemon
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        lab.eventually("another auth process", lambda: auth_pids(daemon) and not set(pids) & set(auth_pids(daemon)))
+        lab.kill(pids)
+        lab.eventually("another auth process", lambda: box().pids(daemon + ":auth"))
     assert as_before()
     box().posthouse("reload")
     lab.eventually("the new settings", lambda: len(re.findall("new settings in use", box().log())) >= 3)

@@ -1,5 +1,5 @@
 """tests/system/test_crowd.py - an address may have so many connections and no more, however many front processes a daemon has."""
-import os, signal, time
+import time
 
 import lab
 
@@ -48,17 +48,9 @@ def gone(door, good, bad, free=LIMIT):
     lab.eventually("%d places at %s" % (free, door), tries)
 
 
-def fronts(daemon):
-    with open(os.path.join(box().dir, "run", daemon + ".pid")) as f:
-        top = f.read().strip()
-    with open("/proc/%s/task/%s/children" % (top, top)) as f:
-        pids = f.read().split()
-    return [int(p) for p in pids if "front" in open("/proc/%s/comm" % p).read()]
-
-
 def test_the_limit_holds_over_all_fronts():
     for door, daemon, good, bad in DAEMONS:
-        assert len(fronts(daemon)) == FRONTS, daemon
+        assert len(box().pids(daemon + ":front")) == FRONTS, daemon
         first = knock(door, LIMIT * 3)
         assert welcome(first, good, bad) == LIMIT, (door, [g for _, g in first])
         others = knock(door, 1, OTHER)
@@ -86,10 +78,8 @@ def test_fronts_that_are_killed_take_their_count_with_them():
     for door, daemon, good, bad in DAEMONS:
         c = knock(door, LIMIT)
         assert welcome(c, good, bad) == LIMIT
-        before = fronts(daemon)
-        for pid in before:
-            os.kill(pid, signal.SIGKILL)
-        lab.eventually("new fronts", lambda: len(fronts(daemon)) == FRONTS and not set(fronts(daemon)) & set(before))
+        lab.kill(box().pids(daemon + ":front"))
+        lab.eventually("new fronts", lambda: len(box().pids(daemon + ":front")) == FRONTS)
         close(c)
         gone(door, good, bad)
 

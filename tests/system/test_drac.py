@@ -218,9 +218,8 @@ def test_table_is_as_the_original_wrote_it():
 # ---- dracd slow, stopped, gone ----
 
 def test_stopped_dracd_delays_a_login_at_most_400_ms():
-    pids = drac_lab.processes(world())
-    for p in pids:
-        os.kill(p, signal.SIGSTOP)
+    pids = world().processes("dracd")
+    lab.send(signal.SIGSTOP, pids)
     try:
         login_pop3(ROAMER)                         # fills the password cache
         began = time.monotonic()
@@ -230,14 +229,13 @@ def test_stopped_dracd_delays_a_login_at_most_400_ms():
         code, text = rcpt(ROAMER)
         assert code == 450 and text.startswith("4.7.1"), (code, text)
     finally:
-        for p in pids:
-            os.kill(p, signal.SIGCONT)
+        lab.send(signal.SIGCONT, pids)
 
 
 def test_killed_dracd_comes_back_with_its_grants():
     assert login_pop3(ROAMER)
-    for p in drac_lab.processes(world()):
-        os.kill(p, signal.SIGKILL)
+    lab.kill(world().processes("dracd"))
+
     def relayed():
         return rcpt(ROAMER)[0] == 250
     lab.eventually("grants survive kill -9 of dracd", relayed, 4)

@@ -73,7 +73,7 @@ def test_kill_9_under_load_loses_nothing_that_was_granted():
         time.sleep(random.uniform(0.1, 0.5))
         killer.kill()
         known = list(answered)
-        lab.eventually("dracd is back", lambda: os.path.exists(os.path.join(office.dir, "run", "dracd.sock")) and drac_lab.processes(office), 10)
+        lab.eventually("dracd is back", lambda: os.path.exists(os.path.join(office.dir, "run", "dracd.sock")) and office.processes("dracd"), 10)
         have = lab.eventually("dracd answers", lambda: office.posthouse("drac", "stats", check=False).returncode == 0 and listed(office), 10)
         assert set(known) <= have, "granted and lost: %s" % list(set(known) - have)[:5]
     for t in threads:
@@ -133,11 +133,7 @@ def test_a_damaged_journal_costs_what_was_damaged():
     all_of_them = addresses(0, 100)
     for a in all_of_them:
         assert caller.add(a) == 0
-    with open(os.path.join(office.dir, "run", "dracd.pid")) as f:
-        pids = [int(f.read())] + drac_lab.processes(office)
-    for pid in pids:
-        os.kill(pid, 9)
-    lab.eventually("dracd is gone", lambda: not any(map(lab.is_alive, pids)), 5)
+    lab.kill([office.supervisor("dracd")] + office.processes("dracd"))
     with open(DISK + "/dracd.db.journal", "r+b") as f:
         size = os.fstat(f.fileno()).st_size
         f.seek(size // 2)

@@ -6,14 +6,11 @@ dracd must stay the same process, answer in between, hold no more memory than it
 import os, random, re, select, socket, struct, time
 
 import drac_lab, lab
+from drac_lab import opaque
 
 SECONDS = float(os.environ.get("DRAC_FUZZ_SECONDS", "3"))
 SEED = int(os.environ.get("DRAC_FUZZ_SEED", str(random.randrange(1 << 32))))
 EVIL = [0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 255, 256, 2047, 2048, 65535, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff]
-
-
-def opaque(octets):
-    return struct.pack(">I", len(octets)) + octets + bytes(-len(octets) % 4)
 
 
 def who(r):
@@ -112,7 +109,7 @@ def memory_kb(pid):
 def test_octets_that_no_client_would_send():
     r = random.Random(SEED)
     office = lab.Appliance(settings={"drac_addresses_per_user": "8"})
-    before = drac_lab.processes(office)
+    before = office.processes("dracd")
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.setblocking(False)
     udp.connect(("127.0.0.1", office.port["drac-udp"]))
@@ -143,9 +140,9 @@ def test_octets_that_no_client_would_send():
             look = time.monotonic() + 1
             assert caller.add("198.19.0.%d" % r.randrange(1, 255)) == 0, "seed %d" % SEED
             answered += 1
-            assert drac_lab.processes(office) == before, "dracd was restarted; seed %d:\n%s" % (SEED, office.log()[-3000:])
+            assert office.processes("dracd") == before, "dracd was restarted; seed %d:\n%s" % (SEED, office.log()[-3000:])
     assert caller.add("198.19.1.1") == 0
-    assert drac_lab.processes(office) == before and not office.sanitizer_reports(), "seed %d" % SEED
+    assert office.processes("dracd") == before and not office.sanitizer_reports(), "seed %d" % SEED
     if not lab.SANITIZED:
         assert memory_kb(before[0]) < 60000 + SECONDS * 600, memory_kb(before[0])
     print("note: %d datagrams, %d writes by TCP, %d by the local socket; seed %d" % (datagrams, streams[0].sent, streams[1].sent, SEED))

@@ -2,9 +2,10 @@
 
 Every host is an appliance of its own on loopback; clients are told apart by their addresses in 127/8.
 """
-import atexit, contextlib, json, os, re, shutil, signal, smtplib, socket, ssl, struct, subprocess, tempfile, threading, time
+import atexit, contextlib, json, os, re, shutil, signal, socket, ssl, struct, subprocess, tempfile, threading, time
 
-import lab
+import drac_lab, lab
+from drac_lab import opaque
 
 LIFETIME = 60
 PKI = None
@@ -101,25 +102,10 @@ def has(h, addr, user=None):
     return e is not None and (user is None or any(v["user"] == user for v in e["vouchers"]))
 
 
-def dracd_pids(h):
-    with open(os.path.join(h.dir, "run", "dracd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        return [int(p) for p in f.read().split()]
-
-
 def kill_dracd(h, sig=signal.SIGKILL):
-    pids = dracd_pids(h)
-    for p in pids:
-        os.kill(p, sig)
+    pids = h.processes("dracd")
+    lab.send(sig, pids)
     return pids
-
-
-def rcpt(h, source, sender="u1@office.example"):
-    with smtplib.SMTP("127.0.0.1", h.port["smtp"], "laptop.test", 20 * lab.SLOW, (source, 0)) as s:
-        s.ehlo()
-        assert s.mail(sender)[0] == 250
-        return s.rcpt("x@elsewhere.test")[0]
 
 
 def login_pop3(h, source, user="u1"):
@@ -137,10 +123,10 @@ def login_pop3(h, source, user="u1"):
 
 def test_grant_on_one_relays_at_the_other():
     a, b = two()
-    assert rcpt(b, "127.0.1.1") == 550
+    assert drac_lab.rcpt(b, "127.0.1.1") == 550
     login_pop3(a, "127.0.1.1")
-    lab.eventually("B lets it relay", lambda: rcpt(b, "127.0.1.1") == 250, 5)
-    assert rcpt(b, "127.0.1.1", "u2@office.example") == 550          # the voucher came along: nobody else
+    lab.eventually("B lets it relay", lambda: drac_lab.rcpt(b, "127.0.1.1") == 250, 5)
+    assert drac_lab.rcpt(b, "127.0.1.1", "u2@office.example") == 550          # the voucher came along: nobody else
     left_a = entries(a)["127.0.1.1"]["expires_in"]
     left_b = entries(b)["127.0.1.1"]["expires_in"]
     assert abs(left_a - left_b) <= 2, (left_a, left_b)                # the expiry is a time, not "so long from now"
@@ -243,8 +229,7 @@ def test_stopped_peer_delays_nobody_and_is_one_line():
         lines = b.log().count("peer 127.0.0.1:%d" % (a.base + 902)) - before
         assert lines == 1, b.log()[-3000:]
     finally:
-        for p in pids:
-            os.kill(p, signal.SIGCONT)
+        lab.send(signal.SIGCONT, pids)
     lab.eventually("and that it is there again", lambda: is_up(b, 1) and is_up(a, 2), 70)
     lab.eventually("A heard of what it slept through", lambda: has(a, "127.0.2.9"), 10)
     assert b.log().count("peer 127.0.0.1:%d" % (a.base + 902)) - before <= 3
@@ -260,8 +245,7 @@ def test_revoked_while_the_other_was_away():
     try:
         b.posthouse("drac", "revoke", "127.0.3.1", "u1@office.example")
     finally:
-        for p in pids:
-            os.kill(p, signal.SIGCONT)
+        lab.send(signal.SIGCONT, pids)
     lab.eventually("A ends it", lambda: not has(a, "127.0.3.1", "u1@office.example"), 30)
     time.sleep(1)
     assert not has(b, "127.0.3.1", "u1@office.example") and has(b, "127.0.3.1", "u2@office.example")
@@ -366,10 +350,6 @@ def test_check_complains_about_half_set_tls():
 
 # ---- a peer that is not what it should be ----
 
-def opaque(b):
-    return struct.pack(">I", len(b)) + b + bytes(-len(b) % 4)
-
-
 def who(user, flags=0):
     return opaque(user.encode()) + opaque(b"imap") + opaque(b"fake.test") + opaque(b"s1") + struct.pack(">I", flags)
 
@@ -468,7 +448,6 @@ def test_rubbish_hurts_nobody():
 
 def test_a_flood_of_events_is_taken_in_turns():
     """A peer that always has news, as fast as we ask: it is heard 200 times a second, and our own callers do not notice."""
-    serial = [0]
     def answer(proc, args):
         if proc == 7:
             return None
@@ -543,8 +522,7 @@ def test_events_that_are_gone_mean_the_whole_table():
             for i in range(0, 9000, 100):
                 call(1, *[opaque(struct.pack(">I", 0x0b000000 + n)) + who("n%d@office.example" % n) + struct.pack(">I", 0) for n in range(i, i + 100)])
     finally:
-        for p in pids:
-            os.kill(p, signal.SIGCONT)
+        lab.send(signal.SIGCONT, pids)
     lab.eventually("B has the whole table", lambda: stats(b)["entries"] >= 9000 and is_up(b, 1), 60)
     assert has(b, "11.0.35.39") and not has(b, "127.0.12.1")
     assert "told its whole table: addresses=90" in b.log()

@@ -2,7 +2,7 @@
 
 All sessions of a test run side by side, each from an address of its own in 127/8, so that their lifetimes pass at once.
 """
-import contextlib, json, os, signal, socket, subprocess, threading, time
+import json, os, socket, subprocess, threading, time
 
 import lab
 
@@ -83,14 +83,6 @@ class Client:
         self.s.close()
 
 
-def processes(h, name):
-    n = 0
-    for pid in h.pids():
-        with contextlib.suppress(OSError), open("/proc/%d/comm" % pid) as f:
-            n += f.read().strip() == name
-    return n
-
-
 def left(h, source):
     """Seconds that the grant of this address has left; None: there is none."""
     for e in json.loads(h.posthouse("drac", "list", "--json")):
@@ -108,7 +100,7 @@ def test_sessions_in_use_keep_their_grants():
         "POP3 commands": Client(h, "pop3", "127.0.6.4", "u4").work(),
     }
     silent = Client(h, "imap", "127.0.6.5", "u5")
-    lab.eventually("those in IDLE sleep at the front, without a process", lambda: processes(h, "imapd:session") == 2)
+    lab.eventually("those in IDLE sleep at the front, without a process", lambda: len(h.pids("imapd:session")) == 2)
     address = {name: "127.0.6.%d" % (i + 1) for i, name in enumerate(sessions)}
     assert all(left(h, a) for a in address.values()) and left(h, "127.0.6.5")
     end = time.monotonic() + 2 * LIFETIME + 2
@@ -182,10 +174,7 @@ def test_no_dracd_no_trouble():
     """Sessions go on while dracd is away, one line in the log says so, and renewals go on with the next dracd."""
     h = appliance()
     c = Client(h, "imap", "127.0.10.1").work()
-    pid = int(open(h.dir + "/run/dracd.pid").read())
-    kids = [int(p) for p in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
-    for k in kids:
-        os.kill(k, signal.SIGKILL)
+    lab.kill(h.processes("dracd"))
     end = time.monotonic() + 2 * LIFETIME
     while time.monotonic() < end:
         c.say("NOOP")
@@ -197,9 +186,7 @@ def test_no_dracd_no_trouble():
 
 def test_who_logs_in_while_dracd_is_gone_is_granted_when_it_is_back():
     h = appliance()
-    top = int(open(h.dir + "/run/dracd.pid").read())
-    for p in [top, *(int(p) for p in open("/proc/%d/task/%d/children" % (top, top)).read().split())]:
-        os.kill(p, signal.SIGKILL)
+    lab.kill([h.supervisor("dracd")] + h.processes("dracd"))
     began = time.monotonic()
     c = Client(h, "imap", "127.0.10.2").idle()
     assert time.monotonic() - began < 2 * lab.SLOW, "the login waits for nobody"

@@ -101,8 +101,7 @@ def test_the_end_comes_at_once_and_removes_the_registration():
     rpcbind = Rpcbind()
     try:
         lab.eventually("registered", lambda: registered() == all_of_it(), 60)
-        with open(os.path.join(office.dir, "run", "dracd.pid")) as f:
-            top = int(f.read())
+        top = office.supervisor("dracd")
         began = time.monotonic()
         os.kill(top, signal.SIGTERM)
         lab.eventually("dracd has ended", lambda: not lab.is_alive(top), 10)

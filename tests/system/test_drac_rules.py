@@ -3,23 +3,11 @@
 The clock of dracd alone is moved by libfaketime (its wall clock; the monotonic one stays), where that is installed.
 """
 # not under sanitizers: it waits more than it works
-import glob, os, resource, smtplib, socket, subprocess, time
+import glob, os, resource, socket, subprocess, time
 
 import drac_lab, lab, nets
 
 ROAMER = "192.0.2.7"
-
-
-def rcpt(office, source=ROAMER, sender="anybody@elsewhere.test"):
-    with smtplib.SMTP("127.0.0.1", office.port["smtp"], "laptop.test", 20, (source, 0)) as s:
-        s.ehlo()
-        assert s.mail(sender)[0] == 250
-        return s.rcpt("x@elsewhere.test")[0]
-
-
-def stopped(office, how):
-    for pid in drac_lab.processes(office):
-        os.kill(pid, how)
 
 
 def test_smtpd_refuses_one_second_past_the_value_with_dracd_stopped():
@@ -29,21 +17,21 @@ def test_smtpd_refuses_one_second_past_the_value_with_dracd_stopped():
     lifetime = 5 * lab.SLOW
     office = lab.Appliance(settings={"drac_lifetime": "%ds" % lifetime, "drac_match_sender": "no", "drac_trust_v1": "127.0.0.1"})
     try:
-        assert rcpt(office) == 550
+        assert drac_lab.rcpt(office, ROAMER, "anybody@elsewhere.test") == 550
         assert drac_lab.Caller(office.port["drac-udp"]).add(ROAMER) == 0
         value = int(lab.eventually("dracd.db has it", lambda: drac_lab.dump(office).get(ROAMER), 5))
-        stopped(office, 19)                                     # SIGSTOP
-        assert rcpt(office) == 250
+        lab.send(19, office.processes("dracd"))                                     # SIGSTOP
+        assert drac_lab.rcpt(office, ROAMER, "anybody@elsewhere.test") == 250
         time.sleep(max(0, value + 1.05 - time.time()))
-        assert rcpt(office) in (450, 550)
+        assert drac_lab.rcpt(office, ROAMER, "anybody@elsewhere.test") in (450, 550)
         for ahead, wanted in ((lifetime - 1, {250}), (lifetime + 60, {450, 550}), (10 * 365 * 86400, {450, 550})):     # a bit that flipped, a clock set back
             text = "VERSION=3\nformat=print\ntype=btree\ndb_pagesize=512\nHEADER=END\n %s\n %d\nDATA=END\n" % (ROAMER, time.time() + ahead)
             new = drac_lab.table_path(office) + ".by-hand"
             subprocess.run(["db5.3_load", new], input=text, text=True, check=True)
             os.rename(new, drac_lab.table_path(office))
-            assert rcpt(office) in wanted, ahead
+            assert drac_lab.rcpt(office, ROAMER, "anybody@elsewhere.test") in wanted, ahead
     finally:
-        stopped(office, 18)
+        lab.send(18, office.processes("dracd"))
         office.destroy()
 
 
@@ -145,8 +133,7 @@ class FakeClock:
             raise lab.Skip("no libfaketime" if not found else "libfaketime and AddressSanitizer do not agree")
         self.office, self.file = office, os.path.join(office.dir, "state", "drac", "clock")
         self.write(0)
-        with open(os.path.join(office.dir, "run", "dracd.pid")) as f:
-            top = int(f.read())
+        top = office.supervisor("dracd")
         os.kill(top, 15)
         lab.eventually("dracd has ended", lambda: not lab.is_alive(top), 10)
         os.environ.update(LD_PRELOAD=found[0], FAKETIME_TIMESTAMP_FILE=self.file, FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1", FAKETIME_DISABLE_SHM="1")

@@ -2,7 +2,7 @@
 
 Clients at many addresses are played by a listed proxy, as in test_auth.py.
 """
-import contextlib, os, signal, subprocess, time
+import os, signal, subprocess, time
 
 import lab, test_auth
 
@@ -35,13 +35,6 @@ def rcpt(client):
     return reply
 
 
-def dracd_pids():
-    with open(os.path.join(box().dir, "run", "dracd.pid")) as f:
-        top = int(f.read())
-    with open("/proc/%d/task/%d/children" % (top, top)) as f:
-        return top, [int(p) for p in f.read().split()]
-
-
 def test_the_grant_is_there_before_the_yes():
     """Whoever has read the yes may send, at once: sixty logins, sixty addresses, not one too early."""
     for door in ("pop3", "imap") * (3 if lab.SANITIZED else 30):
@@ -60,17 +53,15 @@ def both_are_quick(why):
 
 def test_a_stopped_dracd_delays_nobody():
     both_are_quick("at rest")                                # and the cache knows the password from here on
-    _, pids = dracd_pids()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    pids = box().processes("dracd")
+    lab.send(signal.SIGSTOP, pids)
     try:
         for _ in range(3):
             both_are_quick("stopped")
         assert "drac: no grant, the login goes on without" in box().log()
         assert rcpt(next(CLIENTS)).startswith(b"450 4.7.1")
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        lab.send(signal.SIGCONT, pids)
     client = next(CLIENTS)
     c, _ = login("imap", client)
     assert rcpt(client).startswith(b"250"), "it answers again"
@@ -78,7 +69,7 @@ def test_a_stopped_dracd_delays_nobody():
 
 
 def test_a_dracd_that_is_gone_refuses_nobody_and_is_found_again():
-    top, _ = dracd_pids()
+    top = box().supervisor("dracd")
     os.kill(top, signal.SIGTERM)
     lab.eventually("dracd is gone", lambda: not lab.is_alive(top))
     for _ in range(3):
@@ -97,9 +88,7 @@ def test_a_dracd_that_is_gone_refuses_nobody_and_is_found_again():
 
 def test_a_dracd_that_dies_again_and_again_loses_no_login():
     for _ in range(3):
-        for pid in dracd_pids()[1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        lab.kill(box().processes("dracd"))
         both_are_quick("killed")
         time.sleep(0.2)
 

@@ -207,7 +207,7 @@ def test_killed_while_moving():
         t.start()
         victims, end = [], time.monotonic() + 2
         while not victims and time.monotonic() < end:
-            victims = [p for p in box().pids() if comm(p) == "spool"]
+            victims = box().pids("spool")
         time.sleep(0.01 * (turn % 5))
         for pid in victims[:turn % 2 + 1]:
             with contextlib.suppress(ProcessLookupError):
@@ -220,19 +220,10 @@ def test_killed_while_moving():
     assert os.path.getsize(path("u11")) == 0 and not os.path.exists(path("u11") + ".lock")
 
 
-def comm(pid):
-    try:
-        return open("/proc/%d/comm" % pid).read().strip()
-    except OSError:
-        return ""
-
-
 def forget_pauses():
     """A new spawner does not know that moving failed a moment ago."""
-    for p in box().pids():
-        if comm(p) == "imapd:spawner":
-            os.kill(p, signal.SIGKILL)
-    lab.eventually("a spawner is back", lambda: [p for p in box().pids() if comm(p) == "imapd:spawner"])
+    lab.kill(box().pids("imapd:spawner"))
+    lab.eventually("a spawner is back", lambda: box().pids("imapd:spawner"))
 
 
 if __name__ == "__main__":

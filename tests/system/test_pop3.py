@@ -55,18 +55,6 @@ def login(user, door="pop3"):
     return p
 
 
-def session_pids():
-    found = []
-    for pid in box().pids():
-        try:
-            with open("/proc/%d/comm" % pid) as f:
-                if f.read().strip() == "pop3d:session":
-                    found.append(pid)
-        except OSError:
-            pass
-    return found
-
-
 def test_long_messages_are_the_same_by_both_ways():
     texts = [mail_of(LONG, 1, False), mail_of(LONG, 2, True), mail_of(1 << 15, 3, True)]
     for t in texts:
@@ -84,9 +72,9 @@ def test_long_messages_are_the_same_by_both_ways():
 def test_without_tls_the_kernel_sends_the_file():
     lab.need("strace")
     deliver("u2", mail_of(LONG, 4, False))
-    before = session_pids()                                # of other users, on their way out
+    before = box().pids("pop3d:session")                                # of other users, on their way out
     p = login("u2")
-    pids = [pid for pid in session_pids() if pid not in before]
+    pids = [pid for pid in box().pids("pop3d:session") if pid not in before]
     assert len(pids) == 1, pids
     out = os.path.join(box().dir, "strace")
     tracer = subprocess.Popen(["strace", "-q", "-e", "trace=sendfile,sendto,write", "-o", out, "-p", str(pids[0])], stderr=subprocess.DEVNULL)

@@ -2,7 +2,7 @@
 
 127.0.0.9 is the proxy; the clients it names live anywhere. All three daemons, both versions of the header.
 """
-import contextlib, re, smtplib, socket, ssl, struct, time
+import contextlib, socket, struct, time
 
 import lab
 

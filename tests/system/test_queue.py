@@ -2,7 +2,7 @@
 
 Other servers are at 127.0.0.N, all at the port that client_port names; a real DNS server says which domain is where. Nothing here needs root.
 """
-import email, email.policy, json, os, re, smtplib, socket, ssl, subprocess, tempfile, threading, time
+import email, email.policy, json, os, re, socket, ssl, subprocess, tempfile, threading, time
 
 import lab
 

@@ -131,8 +131,7 @@ def test_status_and_reload():
         f.write("smtpd_recipient_limt = 3\n")
     r = office.posthouse("reload", "smtpd", check=False)
     assert r.returncode == 78 and "smtpd_recipient_limt" in r.stderr, (r.returncode, r.stderr)
-    with open(os.path.join(office.dir, "run", "smtpd.pid")) as f:
-        os.kill(int(f.read()), signal.SIGHUP)
+    os.kill(office.supervisor("smtpd"), signal.SIGHUP)
     lab.eventually("the wrong name is logged with its line", lambda: "smtpd_recipient_limt" in office.log(), 5)
     assert third_recipient() == [250, 250, 452], "broken settings change nothing"
     with open(office.conf) as f:

@@ -6,21 +6,6 @@ import lab
 SECONDS = 2.0
 
 
-def processes(office):
-    """All of ours: the daemons and their children's children."""
-    found, queue = [], []
-    for name in os.listdir(os.path.join(office.dir, "run")):
-        if name.endswith(".pid"):
-            with open(os.path.join(office.dir, "run", name)) as f:
-                queue.append(int(f.read()))
-    while queue:
-        pid = queue.pop()
-        found.append(pid)
-        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
-            queue += [int(p) for p in f.read().split()]
-    return found
-
-
 def spent(pids):
     """pid -> seconds on a processor, of all its threads."""
     out = {}
@@ -51,11 +36,11 @@ def test_silent_clients_cost_no_processor_time():
     for door in ("submissions", "imaps", "pop3s"):
         opened.append((door, [], socket.create_connection(("127.0.0.1", office.port[door]), 10)))      # not even a TLS hello
     time.sleep(0.5)
-    pids = processes(office)
+    pids = office.pids()
     before = spent(pids)
     time.sleep(SECONDS)
     after = spent(pids)
-    names = {p: open("/proc/%d/comm" % p).read().strip() for p in pids}
+    names = {p: lab.title(p) for p in pids}
     busy = {"%s %d" % (names[p], p): round(after[p] - before[p], 3) for p in pids if after[p] - before[p] > 0.05 * SECONDS}
     assert not busy, "seconds of processor time in %.0f s of silence: %s" % (SECONDS, busy)
     for door, steps, s in opened:

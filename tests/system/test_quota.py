@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Quotas: what is full is said at RCPT, the way back is short, IMAP knows the user's own limit, and the sums stay exact through concurrency, kill -9 and foreign files."""
-import contextlib, imaplib, os, random, signal, smtplib, subprocess, threading, time
+import contextlib, imaplib, os, random, signal, smtplib, threading, time
 
 import lab
 
@@ -153,15 +153,14 @@ def test_the_limit_survives_a_restart_of_the_machine():
 
 
 def test_nobody_answers_is_room():
-    pid = [p for p in box().pids() if open("/proc/%d/comm" % p).read().strip().endswith("room")]
-    assert len(pid) == 1, pid
-    os.kill(pid[0], signal.SIGSTOP)
+    [pid] = box().pids("smtpd:room")
+    os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     assert rcpt("u1")[0] == 250
     assert time.monotonic() - began < 2 * lab.SLOW
-    os.kill(pid[0], signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
     assert rcpt("u1")[0] == 552
-    os.kill(pid[0], signal.SIGKILL)
+    lab.kill([pid])
     lab.eventually("the next one answers", lambda: rcpt("u1")[0] == 552)
 
 
@@ -237,10 +236,9 @@ def test_exact_under_concurrency_and_kill():
     def kill():
         while time.monotonic() < end:
             time.sleep(0.2)
-            victims = [p for p in box().pids() if comm(p).endswith(":session") or comm(p).endswith("deliver")]
+            victims = box().pids("imapd:session", "smtpd:deliver")
             if victims:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(random.choice(victims), signal.SIGKILL)
+                lab.kill([random.choice(victims)])
 
     def watch():
         while time.monotonic() < end:
@@ -263,12 +261,6 @@ def test_exact_under_concurrency_and_kill():
         assert said == truth(u), (u, said, truth(u))
         assert "fine" in box().posthouse("verify", u)
     assert len(over) == 0, over[:5]
-
-
-def comm(pid):
-    with contextlib.suppress(OSError):
-        return open("/proc/%d/comm" % pid).read().strip()
-    return ""
 
 
 def truth_now(user):

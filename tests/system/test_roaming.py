@@ -4,7 +4,7 @@ Real hosts (network namespaces with cables between them): the office's server, t
 one router that really masquerades (nftables). The laptops' mail programs are Python's libraries and fetchmail, mbsync, msmtp and swaks.
 """
 # not under sanitizers: it waits more than it works
-import contextlib, imaplib, os, poplib, re, shutil, smtplib, tempfile, threading, time
+import imaplib, os, poplib, re, shutil, smtplib, tempfile, threading, time
 
 import lab, nets
 

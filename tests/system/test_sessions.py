@@ -14,18 +14,6 @@ def box():
     return _box[0]
 
 
-def names():
-    """comm -> pids, of our own appliance alone"""
-    found = {}
-    for pid in box().pids():
-        try:
-            with open("/proc/%d/comm" % pid) as f:
-                found.setdefault(f.read().strip(), []).append(pid)
-        except OSError:
-            pass
-    return found
-
-
 class Imap:
     def __init__(self, user, tls=False):
         self.s = box().raw("imaps" if tls else "imap")
@@ -72,11 +60,11 @@ def test_idle_connections_cost_no_process_and_wake():
         pair = [Imap("u1", tls), Imap("u1", tls)]
         for c in pair:
             c.idle()
-        lab.eventually("no session process left", lambda: "imapd:session" not in names(), 20)
+        lab.eventually("no session process left", lambda: not box().pids("imapd:session"), 20)
         append("u1")
         for c in pair:
             assert b"EXISTS" in c.line()
-        lab.eventually("asleep again", lambda: "imapd:session" not in names(), 20)
+        lab.eventually("asleep again", lambda: not box().pids("imapd:session"), 20)
         for c in pair:                                     # a client's octets wake it too, and nothing that it sent is lost
             c.send(b"DONE\r\nn NOOP\r\n")
             got = c.until("n")
@@ -94,7 +82,7 @@ def test_the_oldest_idle_connection_makes_room():
     for c in old[1:]:
         c.idle()
     new.idle()
-    lab.eventually("all parked", lambda: "imapd:session" not in names(), 20)
+    lab.eventually("all parked", lambda: not box().pids("imapd:session"), 20)
     newest = Imap("u2")
     assert b"BYE" in old[1].line() or b"BYE" in old[2].line(), "a parked one makes room"
     assert newest.ask("NOOP")[-1].startswith(b"t OK")
@@ -103,9 +91,9 @@ def test_the_oldest_idle_connection_makes_room():
 
 
 def test_a_session_process_that_dies():
-    lab.eventually("those of the tests before are gone", lambda: "imapd:session" not in names(), 20)
+    lab.eventually("those of the tests before are gone", lambda: not box().pids("imapd:session"), 20)
     plain, tls = Imap("u3"), Imap("u3", True)
-    [pid] = names()["imapd:session"]
+    [pid] = box().pids("imapd:session")
     os.kill(pid, signal.SIGKILL)
     assert plain.line() == b"" and tls.line() == b""
     again = Imap("u3", True)
@@ -182,20 +170,18 @@ def test_in_use_and_the_folder_behind_the_plus():
 
 def test_a_spawner_or_an_auth_process_that_dies():
     """The new spawner does not believe a front whose connections sleep there: they are told so, and a new login is as good as ever."""
-    lab.eventually("those of the tests before are gone", lambda: "imapd:session" not in names(), 20)
+    lab.eventually("those of the tests before are gone", lambda: not box().pids("imapd:session"), 20)
     pair = [Imap("u3"), Imap("u3", True)]
     for c in pair:
         c.idle()
-    lab.eventually("all parked", lambda: "imapd:session" not in names(), 20)
-    [pid] = names()["imapd:spawner"]
+    lab.eventually("all parked", lambda: not box().pids("imapd:session"), 20)
+    [pid] = box().pids("imapd:spawner")
     os.kill(pid, signal.SIGKILL)
     for c in pair:
         assert c.line().startswith(b"* BYE")
         c.close()
     for role in ("imapd:spawner", "imapd:auth"):
-        for pid in names().get(role, []):
-            os.kill(pid, signal.SIGKILL)
-        lab.eventually("the supervisor knows", lambda: pid not in names().get(role, []))
+        lab.kill(box().pids(role))
         for tls in (False, True):                          # waits for the next one, not for a time-out
             again = Imap("u3", tls)
             assert again.ask("NOOP")[-1].startswith(b"t OK")
@@ -206,10 +192,9 @@ def test_parked_connections_wake_after_a_reload():
     pair = [Imap("u1"), Imap("u1", True)]
     for c in pair:
         c.idle()
-    lab.eventually("all parked", lambda: "imapd:session" not in names(), 20)
+    lab.eventually("all parked", lambda: not box().pids("imapd:session"), 20)
     before = box().log().count("new settings in use")
-    with open(os.path.join(box().dir, "run", "imapd.pid")) as f:
-        os.kill(int(f.read()), signal.SIGHUP)
+    os.kill(box().supervisor("imapd"), signal.SIGHUP)
     lab.eventually("the reload", lambda: box().log().count("new settings in use") > before)
     append("u1")
     for c in pair:
@@ -221,8 +206,7 @@ def test_parked_connections_wake_after_a_reload():
 
 def test_reload_keeps_connections_and_stop_is_quick():
     plain, tls = Imap("u1"), Imap("u1", True)
-    with open(os.path.join(box().dir, "run", "imapd.pid")) as f:
-        pid = int(f.read())
+    pid = box().supervisor("imapd")
     reloads = box().log().count("new settings in use")
     os.kill(pid, signal.SIGHUP)
     lab.eventually("the reload", lambda: box().log().count("new settings in use") > reloads)
