@@ -4,7 +4,7 @@
  * Runs as posthouse. May open: that user's mailboxes. Trusts: the spawner. Never sees: passwords, TLS keys, other users' mail.
  * Everything a client sends is first read after sandbox_enter(). Each turn of a connection is bounded: COMMANDS_PER_TURN commands or one step.
  */
-#include "serve/session_inside.h"
+#include "serve/session_in.h"
 
 #include <errno.h>
 #include <fcntl.h>

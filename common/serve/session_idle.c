@@ -4,7 +4,7 @@
  * In use (drac.md 3.2): the client has sent something since it was last said, or it waits in IDLE. Each third of drac_lifetime the spawner hears so, and
  * once more when the connection ends, so that the grant holds for drac_lifetime after the last word of the client.
  */
-#include "serve/session_inside.h"
+#include "serve/session_in.h"
 
 #include "base/clock.h"
 #include "serve/renew.h"

@@ -8,7 +8,7 @@
  * that moment on the next login of the user gets a new process. For users with parked connections the notify socket is bound here, so that a
  * delivery wakes them although no process of theirs is running.
  */
-#include "serve/spawner_inside.h"
+#include "serve/spawner_in.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /*
  * serve/spawner_users.c - the users that the spawner knows of: those with a session process, those with connections that sleep at a front.
  */
-#include "serve/spawner_inside.h"
+#include "serve/spawner_in.h"
 
 #include <stdlib.h>
 

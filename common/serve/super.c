@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "conf/conf.h"
-#include "serve/super_inside.h"
+#include "serve/super_in.h"
 #include "serve/systemd.h"
 
 enum { SUPER_START_MS = 60000 };

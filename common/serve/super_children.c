@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "serve/super_inside.h"
+#include "serve/super_in.h"
 
 enum { SUPER_HEALTHY_MS = 60000, SUPER_PAUSE_MS = 100, SUPER_PAUSE_MAX_MS = 30000 };
 

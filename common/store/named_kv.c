@@ -4,7 +4,7 @@
  * A table is a log, read into memory at each question, written anew when most of it is dead: what Berkeley DB without an environment can't promise, a log
  * can (it survives a kill -9 of the writer).
  */
-#include "store/named_inside.h"
+#include "store/named_in.h"
 
 #include <stdio.h>
 

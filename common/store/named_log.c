@@ -4,7 +4,7 @@
  * A blob is a message of a shelf of its own. A log is a slog; its tag is how many octets were trimmed away, so that a position (tag + offset) is never
  * used twice; its base is the highest fence among them.
  */
-#include "store/named_inside.h"
+#include "store/named_in.h"
 
 #include <stdio.h>
 #include <stdlib.h>

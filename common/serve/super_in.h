@@ -1,11 +1,11 @@
 /*
- * serve/super_inside.h - what the files of the supervisor share: super.c has its life, super_children.c the processes.
+ * serve/super_in.h - what the files of the supervisor share: super.c has its life, super_children.c the processes.
  *
  * A slot is a place in the table of the present generation: one row, one index. It holds a child or a pause before the next one.
  * A child is a process that lives. After a reload the children of the old generation have no slot any more; they retire in their own time.
  */
-#ifndef SERVE_SUPER_INSIDE_H
-#define SERVE_SUPER_INSIDE_H
+#ifndef SERVE_SUPER_IN_H
+#define SERVE_SUPER_IN_H
 
 #include "base/list.h"
 #include "serve/listeners.h"

@@ -1,8 +1,8 @@
 /*
- * serve/session_inside.h - what the files of a session process share: session.c has connections and turns, session_idle.c what time does to them.
+ * serve/session_in.h - what the files of a session process share: session.c has connections and turns, session_idle.c what time does to them.
  */
-#ifndef SERVE_SESSION_INSIDE_H
-#define SERVE_SESSION_INSIDE_H
+#ifndef SERVE_SESSION_IN_H
+#define SERVE_SESSION_IN_H
 
 #include "base/list.h"
 #include "io/conn.h"

@@ -1,8 +1,8 @@
 /*
- * store/named_inside.h - the inside of named.h, shared by named_log.c and named_kv.c.
+ * store/named_in.h - the inside of named.h, shared by named_log.c and named_kv.c.
  */
-#ifndef STORE_NAMED_INSIDE_H
-#define STORE_NAMED_INSIDE_H
+#ifndef STORE_NAMED_IN_H
+#define STORE_NAMED_IN_H
 
 #include "store/named.h"
 #include "store/slog.h"

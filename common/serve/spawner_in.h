@@ -1,8 +1,8 @@
 /*
- * serve/spawner_inside.h - what the files of the spawner share: spawner.c has processes and fronts, spawner_users.c who is there and who sleeps.
+ * serve/spawner_in.h - what the files of the spawner share: spawner.c has processes and fronts, spawner_users.c who is there and who sleeps.
  */
-#ifndef SERVE_SPAWNER_INSIDE_H
-#define SERVE_SPAWNER_INSIDE_H
+#ifndef SERVE_SPAWNER_IN_H
+#define SERVE_SPAWNER_IN_H
 
 #include "base/hash.h"
 #include "base/list.h"
