@@ -15,6 +15,7 @@
 
 #include "admin/commands.h"
 #include "admin/queue_list.h"
+#include "admin/sendmail.h"
 #include "admin/tables.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -26,7 +27,7 @@
 #include "map/map.h"
 #include "queue/control.h"
 
-enum mode { MODE_SEND, MODE_MAILQ, MODE_ALIASES, MODE_FLUSH, MODE_OTHER };
+enum mode { MODE_SEND, MODE_MAILQ, MODE_ALIASES, MODE_FLUSH, MODE_VERIFY, MODE_TEST, MODE_SMTP, MODE_OTHER };
 
 struct options {
 	enum mode mode;
@@ -66,6 +67,15 @@ static void mode_option(struct options *o, char letter)
 		break;
 	case 'i':
 		o->mode = MODE_ALIASES;
+		break;
+	case 'v':
+		o->mode = MODE_VERIFY;
+		break;
+	case 't':
+		o->mode = MODE_TEST;
+		break;
+	case 's':
+		o->mode = MODE_SMTP;
 		break;
 	default:
 		o->mode = MODE_OTHER;
@@ -472,10 +482,15 @@ static int run_mode(const struct settings *s, const struct options *o, int argc,
 		return run_newaliases(s);
 	case MODE_FLUSH:
 		return run_flush(s);
+	case MODE_VERIFY:
+		return sendmail_verify(s, argc, argv);
+	case MODE_TEST:
+		return sendmail_test(s);
+	case MODE_SMTP:
+		return sendmail_smtp(s);
 	default:
-		return command_fail(EX_USAGE, "sendmail: -b%c is not done by this program: %s", o->other == '\0' ? ' ' : o->other,
-		    o->other == 'v' || o->other == 't' ? "posthouse explain shows where an address leads" :
-		    o->other == 'd' || o->other == 'D' ? "smtpd is the daemon" : "connect to smtpd's port");
+		return command_fail(EX_USAGE, "sendmail: -b%c is not done by this program%s", o->other == '\0' ? ' ' : o->other,
+		    o->other == 'd' || o->other == 'D' ? ": smtpd is the daemon" : "");
 	}
 }
 

@@ -703,11 +703,48 @@ def test_mailq_and_sendmail():
     assert b"\r\nDate: " in got[2] and b"\r\nMessage-ID: " in got[2]
     assert sendmail("-t", text="Subject: nobody\n\n").returncode == 67
     assert sendmail(text="Subject: nobody\n\n").returncode == 64
-    assert sendmail("-bv", "x@ok.test").returncode in (0, 64)
     assert sendmail("-i", "-f", "u1@office.example", "u2@office.example", text="Subject: sendmail-local\n\n.\nbehind the dot\n").returncode == 0
     assert b"behind the dot" in world().wait_mail("u2", "sendmail-local")[0]
-    r = sendmail("-bs", text="QUIT\r\n")
-    assert r.returncode == 64 and b"-bs" in r.stderr, r            # not done, and it says so
+    assert sendmail("-bd").returncode == 64                          # smtpd is the daemon
+
+
+def test_sendmail_bv_and_bt_say_where_it_leads():
+    r = sendmail("-bv", "u1", "staff@office.example", "x@ok.test")
+    assert r.returncode == 0, r
+    lines = r.stdout.decode().splitlines()
+    assert lines[0] == "u1... deliverable: mailer local, user u1@office.example" and lines[-1] == "x@ok.test... deliverable: mailer smtp, host ok.test, user x@ok.test", lines
+    assert "staff@office.example... deliverable: mailer smtp, host aonly.test, user near@aonly.test" in lines and len(lines) == 5, lines
+    r = sendmail("-bv", "nobody@office.example")
+    assert r.returncode == 67 and b"User unknown" in r.stdout, r
+    assert sendmail("-bv").returncode == 64
+    r = sendmail("-bt", text="3,0 staff@office.example\n/parse u1+x@office.example\n/quit\nnever@office.example\n")
+    assert r.returncode == 0 and b"staff: alias (" in r.stdout and b"owner-staff: exists" in r.stdout and b"u1@office.example: mailbox, folder x" in r.stdout and b"never" not in r.stdout, r
+
+
+def test_sendmail_bs_speaks_smtp():
+    for end in "\r\n", "\n":
+        token = "by-stdin-%d" % len(end)
+        lines = ["EHLO mua.test", "MAIL FROM:<u1@office.example>", "RCPT TO:<x@ok.test>", "RCPT TO:<nobody@office.example>", "RCPT TO:<u2@office.example>", "DATA",
+                 "From: u1@office.example", "To: somebody", "Subject: " + token, "", "..a dot", ".", "QUIT", ""]
+        r = sendmail("-bs", text=end.join(lines))
+        said = r.stdout.decode().split("\r\n")
+        assert r.returncode == 0 and said[0].startswith("220 "), r
+        codes = [l[:3] for l in said if l[3:4] == " "]
+        assert codes == ["220", "250", "250", "250", "550", "250", "354", "250", "221"], said
+        assert "AUTH" not in r.stdout.decode() and "STARTTLS" not in r.stdout.decode(), said
+        qid = re.search(r"queued as (\w+)", r.stdout.decode()).group(1)
+        sender, rcpts, data, _ = mx(OK).wait(token)
+        assert sender == "u1@office.example" and rcpts == ["x@ok.test"] and b"\r\n..a dot\r\n" in data and b"\r\nMessage-ID: " in data, data
+        assert b"(Posthouse, from uid %d)" % os.getuid() in data, data
+        assert b"\r\n.a dot\r\n" in world().wait_mail("u2", token)[0]
+        gone(qid)
+        assert "status=sent" in story(qid), story(qid)
+    r = sendmail("-bs", text="MAIL FROM:<u1@office.example>\r\nRCPT TO:<x@ok.test>\r\nDATA\r\nSubject: cut-short\r\n\r\nno dot")
+    assert r.returncode == 0 and not [m for m in mx(OK).messages if b"cut-short" in m[2]], r
+    big = "x" * 70 + "\r\n"
+    r = sendmail("-bs", text="MAIL FROM:<u1@office.example>\r\nRCPT TO:<u2@office.example>\r\nDATA\r\nSubject: stdin-big\r\n\r\n" + big * 50000 + ".\r\nQUIT\r\n")
+    assert b"queued as" in r.stdout, r.stdout
+    assert world().wait_mail("u2", "stdin-big")[0].count(b"x" * 70 + b"\r\n") == 50000
 
 
 def test_trace_tells_the_story():
