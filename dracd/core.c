@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "drac/closed.h"
 #include "dracd/graves.h"
 #include "dracd/peer_conf.h"
 
@@ -129,7 +130,7 @@ int core_check(const struct settings *s, struct err *e)
 	int rc = new_core(&c, s, e);
 
 	core_free(&c);
-	return rc == 0 ? peer_conf_check(s, NULL, e) : -1;
+	return rc == 0 && drac_is_closed(s, e) == 0 ? peer_conf_check(s, NULL, e) : -1;
 }
 
 void core_free(struct core **cp)

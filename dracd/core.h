@@ -7,7 +7,7 @@
 #define DRACD_CORE_H
 
 #include "conf/settings.h"
-#include "dracd/allow.h"
+#include "drac/allow.h"
 #include "dracd/journal.h"
 #include "dracd/table.h"
 

@@ -14,6 +14,7 @@
 #include "client/client.h"
 #include "deliver/deliver.h"
 #include "deliver/room.h"
+#include "drac/closed.h"
 #include "queue/queue.h"
 #include "serve/accounts.h"
 #include "serve/crowd.h"
@@ -67,7 +68,7 @@ static int check(const struct settings *s, struct err *e)
 
 	if (policy_new(&p, s, e) != 0)
 		return -1;
-	r = policy_is_closed(p, e);
+	r = policy_is_closed(p, e) == 0 ? drac_is_closed(s, e) : -1;
 	policy_free(&p);
 	return r == 0 ? accounts_mend(s, e) : r;
 }

@@ -32,7 +32,8 @@ static const struct conf_param rows[] = {
 	    "The table for other programs: a Berkeley DB btree with the address as key and the expiry in seconds since 1970 as value."),
 	CONF_STRING(drac_allow, "dracd.allow",
 	    "The file in config_directory that says who may register addresses: lines of NETMASK ADDRESS as before, or of ADDRESS/BITS. "
-	    "Without the file only this machine may."),
+	    "Without the file only this machine may. Who calls may register any address: a file that lets a large part of the world call is refused "
+    "where such a grant opens the relay (drac_match_sender = no, or drac_trust_v1)."),
 	CONF_LIST(drac_never, "0.0.0.0/8 100.64.0.0/10 169.254.0.0/16 224.0.0.0/3 ::/128 fe80::/10 ff00::/8",
 	    "Addresses that no login opens: those behind which many people sit (web mail, carriers), and those that are nobody's. "
 	    "The networks of proxy_protocol_from are never opened either."),

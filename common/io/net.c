@@ -175,6 +175,20 @@ int net_prefix_parse(struct slice s, struct net_prefix *out)
 	return 0;
 }
 
+bool net_prefix_is_private(const struct net_prefix *p)
+{
+	const uint8_t *o = p->addr.octets;
+
+	if (p->addr.len == NET_V4)
+		return p->bits >= 8 && (o[0] == 10 || o[0] == 127);
+	return p->addr.len == NET_V6 && ((p->bits >= 7 && (o[0] & 0xfe) == 0xfc) || (p->bits >= 10 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80));
+}
+
+bool net_prefix_is_world(const struct net_prefix *p)
+{
+	return !net_prefix_is_private(p) && p->bits < (p->addr.len == NET_V4 ? NET_WIDEST_V4 : NET_WIDEST_V6);
+}
+
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a)
 {
 	return p->addr.len != 0 && p->addr.len == a->len && net_same_bits(p->addr.octets, a->octets, p->bits);

@@ -34,6 +34,12 @@ struct net_prefix {
 	uint8_t bits;
 };
 int net_prefix_parse(struct slice s, struct net_prefix *out) WARN_UNUSED;        /* "10.0.0.0/8", "10.1.2.3", "2001:db8::/32"; host bits must be 0 */
+/* 10/8, 127/8, fc00::/7 and fe80::/10, or a part of them: these may be whole. */
+bool net_prefix_is_private(const struct net_prefix *p);
+/* Wider than these is not one's own network any more: strangers are in it. Registries hold IPv6 networks of /12 to /19 at most. */
+#define NET_WIDEST_V4 8
+#define NET_WIDEST_V6 19
+bool net_prefix_is_world(const struct net_prefix *p);
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a);
 
 /* Listening TCP socket, non-blocking, SO_REUSEADDR, IPV6_V6ONLY. Returns the descriptor. */

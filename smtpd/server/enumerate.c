@@ -14,24 +14,6 @@
 #include "route/domains.h"
 #include "server/policy_in.h"
 
-/* Wider than these is not one's own network any more. 10/8 and 127/8 are private and may be whole. */
-#define WIDEST_V4 8
-#define WIDEST_V6 19                                                  /* registries hold /12 to /19 at most; fc00::/7 and fe80::/10 are private */
-
-static bool is_private(const struct net_prefix *p)
-{
-	const uint8_t *o = p->addr.octets;
-
-	if (p->addr.len == 4)
-		return p->bits >= 8 && (o[0] == 10 || o[0] == 127);
-	return p->addr.len == 16 && ((p->bits >= 7 && (o[0] & 0xfe) == 0xfc) || (p->bits >= 10 && o[0] == 0xfe && (o[1] & 0xc0) == 0x80));
-}
-
-static bool is_too_wide(const struct net_prefix *p)
-{
-	return !is_private(p) && p->bits < (p->addr.len == 4 ? WIDEST_V4 : WIDEST_V6);
-}
-
 /* Names of one label that nobody outside can register (RFC 6761, RFC 6762, and what ICANN will never delegate). */
 static bool is_private_tld(struct slice name)
 {
@@ -77,7 +59,7 @@ static int check_networks(const struct policy *p, struct err *e)
 	char text[NET_TEXT_MAX], what[160];
 
 	for (size_t i = 0; i < p->n_networks; i++)
-		if (is_too_wide(&p->networks[i])) {
+		if (net_prefix_is_world(&p->networks[i])) {
 			snprintf(what, sizeof(what), "%s/%u in mynetworks covers a large part of the world", net_addr_text(&p->networks[i].addr, text), p->networks[i].bits);
 			return blame(e, p->networks_where, what);
 		}
@@ -91,7 +73,7 @@ static int check_proxies(const struct policy *p, struct err *e)
 	struct net_prefix net;
 
 	while (conf_word(&rest, &word))
-		if (net_prefix_parse(word, &net) == 0 && is_too_wide(&net))
+		if (net_prefix_parse(word, &net) == 0 && net_prefix_is_world(&net))
 			return blame(e, conf_where(p->s, "proxy_protocol_from", p->arena), "proxy_protocol_from believes a large part of the world whatever address it claims");
 	return 0;
 }
@@ -111,7 +93,7 @@ static int check_relay_domains(const struct policy *p, struct err *e)
 	if (domains_new(&d, conf_where(p->s, "relay_domains", p->arena), p->s->relay_domains, path, e) != 0)
 		return -1;
 	while (r == 0 && domains_next(d, &at, &name, &net, &where)) {
-		if (net != NULL && is_too_wide(net))
+		if (net != NULL && net_prefix_is_world(net))
 			r = blame(e, where, "a network that covers a large part of the world");
 		else if (net == NULL && is_registry(name))
 			r = blame(e, where, "a whole top-level domain");
@@ -138,7 +120,7 @@ static int check_entry(void *ctx, const struct access_entry *en, struct err *e)
 	else
 		snprintf(where, sizeof(where), "%s as it is in use (%.*s)", l->file, SLICE_FMT(slice_head(en->key, 100)));
 	if (domains_read_net(en->key, &net))
-		return is_too_wide(&net) && !slice_eqs(en->tag, "to") ? blame(e, where, "RELAY for a network that covers a large part of the world") : 0;
+		return net_prefix_is_world(&net) && !slice_eqs(en->tag, "to") ? blame(e, where, "RELAY for a network that covers a large part of the world") : 0;
 	return is_registry(en->key) ? blame(e, where, "RELAY for a whole top-level domain") : 0;
 }
 

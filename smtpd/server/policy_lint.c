@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drac/closed.h"
 #include "route/domains.h"
 #include "server/policy_in.h"
 
@@ -75,7 +76,7 @@ int policy_lint(const struct settings *s, struct buf *notes, struct err *e)
 
 	if (policy_new(&p, s, e) != 0)
 		return -1;
-	r = policy_is_closed(p, e);
+	r = policy_is_closed(p, e) == 0 ? drac_is_closed(s, e) : -1;
 	if (r == 0)
 		r = check_access(p, notes, e);
 	policy_warnings(p, notes);

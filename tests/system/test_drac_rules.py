@@ -89,6 +89,41 @@ def test_wrong_files_are_named_with_file_and_line():
         office.destroy()
 
 
+def test_an_allow_file_that_lets_strangers_register_is_refused():
+    """Versions 1 and 2 have no password: where their grants open the relay, who may call must not be the world."""
+    office = lab.Appliance()
+    allow = os.path.join(office.dir, "etc", "dracd.allow")
+    door = ["-o", "listen_drac_udp=0.0.0.0:%d" % office.port["drac-udp"]]
+
+    def says(*more):
+        """What the check and the starts of dracd and smtpd say of these settings; each must be of one mind."""
+        args = [a for o in more for a in ("-o", o)] + door
+        programs = ([os.path.join(lab.BIN, "posthouse"), "-C", office.conf, *args, "check"], [os.path.join(lab.BIN, "dracd"), "-C", office.conf, *args, "-T"],
+            [os.path.join(lab.BIN, "smtpd"), "-C", office.conf, *args, "-T"])
+        runs = [subprocess.run(p, capture_output=True, text=True) for p in programs]
+        assert len({r.returncode == 0 for r in runs}) == 1, runs
+        return "" if runs[0].returncode == 0 else [r.stdout + r.stderr for r in runs]
+
+    def write(text):
+        with open(allow, "w") as f:
+            f.write(text)
+
+    try:
+        for wide in ("0.0.0.0 0.0.0.0", "0.0.0.0/1", "2000::/3"):
+            write("# who may\n255.255.255.255 192.0.2.1\n" + wide + "\n")
+            for settings in (["drac_match_sender=no"], ["drac_trust_v1=0.0.0.0/0 ::/0"]):
+                for said in says(*settings) or ["nothing"]:
+                    assert allow + ":3: " in said and "strangers could relay" in said and settings[0].split("=")[0] in said, (wide, settings, said)
+            assert says() == "" and says("drac_trust_v1=127.0.0.1") == "" and says("drac_match_sender=no", "drac=no") == ""
+        write("255.255.0.0 192.168.0.0\n10.0.0.0/8\n198.51.100.0/24\n")
+        assert says("drac_match_sender=no") == "" and says("drac_trust_v1=0.0.0.0/0") == ""
+        write("0.0.0.0/0\n")
+        door = []
+        assert says("drac_match_sender=no") == ""              # both versions are served on the loopback alone
+    finally:
+        office.destroy()
+
+
 def test_idle_connections_keep_nobody_out():
     """reliability.md row 40: 1,024 idle connections ended the original's library."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))

@@ -10,8 +10,15 @@
 
 #include <cmocka.h>
 
-#include "dracd/allow.h"
-#include "tests/unit/dracd/dracd_test.h"
+#include "drac/allow.h"
+
+static struct net_addr addr_of(const char *text)
+{
+	struct net_addr a;
+
+	assert_int_equal(net_addr_parse(slice_of(text), &a), 0);
+	return a;
+}
 
 static void allow_file(void **state)
 {
@@ -53,6 +60,34 @@ static void allow_file(void **state)
 	assert_non_null(strstr(e.text, "drac_never: 'bogus'"));
 }
 
+/* Who lets so much of the world register that strangers are in it. */
+static void strangers(void **state)
+{
+	static const struct { const char *text, *also; unsigned line; } cases[] = {
+		{ "192.0.2.1\n255.0.0.0 10.0.0.0\n127.0.0.0/8\nfc00::/7\n12.0.0.0/8\n2400::/19\n", NULL, 0 },
+		{ "192.0.2.1\n0.0.0.0 0.0.0.0\n", NULL, 2 }, { "# x\n\n0.0.0.0/1\n", NULL, 3 }, { "::/0\n", NULL, 1 }, { "2000::/3\n", NULL, 1 }, { "8.0.0.0/7\n", NULL, 1 },
+		{ "0.0.0.255 0.0.0.7\n", NULL, 1 }, { "255.0.255.0 11.0.5.0\n", NULL, 0 },
+		{ "12.0.0.0/8\n13.0.0.0/8\n14.0.0.0/8\n15.0.0.0/8\n", NULL, 4 }, { "12.0.0.0/9\n13.0.0.0/9\n14.0.0.0/9\n15.0.0.0/9\n", NULL, 0 },
+		{ "0.0.0.0/0\n", "127.0.0.1 192.0.2.0/24", 0 }, { "0.0.0.0/0\n", "", 0 }, { "0.0.0.0/0\n", "::/0", 0 }, { "192.0.2.0/24\n", "0.0.0.0/0", 0 },
+		{ "192.0.2.1\n0.0.0.0/0\n", "0.0.0.0/1", 2 }, { "0.0.0.0/1\n", "128.0.0.0/1", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct allow *a = NULL, *also = NULL;
+		struct err e = ERR_INIT;
+		unsigned line = 0;
+
+		assert_int_equal(allow_parse(&a, "dracd.allow", slice_of(cases[i].text), &e), 0);
+		if (cases[i].also != NULL)
+			assert_int_equal(allow_from_list(&also, "drac_trust_v1", cases[i].also, &e), 0);
+		if (allow_lets_strangers_in(a, also, &line) != (cases[i].line != 0) || line != cases[i].line)
+			fail_msg("%s with %s: %u", cases[i].text, cases[i].also != NULL ? cases[i].also : "all", line);
+		allow_free(&a);
+		allow_free(&also);
+	}
+}
+
 /* The list that we ship, with the setting's default. */
 static void shipped_never_list(void **state)
 {
@@ -82,7 +117,7 @@ static void shipped_never_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(allow_file),
+		cmocka_unit_test(allow_file), cmocka_unit_test(strangers),
 		cmocka_unit_test(shipped_never_list),
 	};
 

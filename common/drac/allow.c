@@ -1,7 +1,7 @@
 /*
- * dracd/allow.c - see the header.
+ * drac/allow.c - see the header.
  */
-#include "dracd/allow.h"
+#include "drac/allow.h"
 
 #include <ifaddrs.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 struct rule {
 	uint8_t addr[16], mask[16];                                   /* any mask, as the old file allows */
 	uint8_t len;
+	unsigned line;                                                /* 0: of a setting */
 };
 
 struct allow {
@@ -33,9 +34,9 @@ static void add(struct allow *a, const struct rule *r)
 	a->rules[a->n++] = *r;
 }
 
-static void add_addr(struct allow *a, const struct net_addr *addr, unsigned bits)
+static void add_addr(struct allow *a, const struct net_addr *addr, unsigned bits, unsigned line)
 {
-	struct rule r = { .len = addr->len };
+	struct rule r = { .len = addr->len, .line = line };
 
 	memcpy(r.addr, addr->octets, 16);
 	for (unsigned i = 0; i < bits; i++)
@@ -46,7 +47,7 @@ static void add_addr(struct allow *a, const struct net_addr *addr, unsigned bits
 static int add_old(struct allow *a, const char *path, unsigned line, struct slice mask_text, struct slice addr_text, struct err *e)
 {
 	struct net_addr mask, addr;
-	struct rule r = { .len = 4 };
+	struct rule r = { .len = 4, .line = line };
 
 	if (net_addr_parse(mask_text, &mask) != 0 || mask.len != 4)
 		return err_set(e, ERR_SYNTAX, 0, "%s:%u: '%.*s' is not a netmask such as 255.255.255.0", path, line, SLICE_FMT(slice_head(mask_text, 60)));
@@ -69,7 +70,7 @@ static int add_new(struct allow *a, const char *path, unsigned line, struct slic
 	if (net_prefix_parse(text, &p) != 0)
 		return err_set(e, ERR_SYNTAX, 0, "%s:%u: '%.*s' is not an address or a network in the form ADDRESS/BITS (with no bits set behind the prefix)", path, line,
 		    SLICE_FMT(slice_head(text, 60)));
-	add_addr(a, &p.addr, p.bits);
+	add_addr(a, &p.addr, p.bits, line);
 	return 0;
 }
 
@@ -121,16 +122,16 @@ static void add_own(struct allow *a)
 	struct net_addr addr;
 
 	if (net_addr_parse(SLICE("127.0.0.1"), &addr) == 0)
-		add_addr(a, &addr, 32);
+		add_addr(a, &addr, 32, 0);
 	if (net_addr_parse(SLICE("::1"), &addr) == 0)
-		add_addr(a, &addr, 128);
+		add_addr(a, &addr, 128, 0);
 	if (getifaddrs(&all) != 0)
 		return;
 	for (struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
 		if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
 			continue;
 		net_addr_from_sockaddr(i->ifa_addr, &addr);
-		add_addr(a, &addr, addr.len * 8u);
+		add_addr(a, &addr, addr.len * 8u, 0);
 	}
 	freeifaddrs(all);
 }
@@ -179,7 +180,7 @@ int allow_add_list(struct allow *a, const char *setting, const char *value, stru
 	while (conf_word(&rest, &word)) {
 		if (net_prefix_parse(word, &p) != 0)
 			return err_set(e, ERR_SYNTAX, 0, "%s: '%.*s' is not an address or a network", setting, SLICE_FMT(slice_head(word, 60)));
-		add_addr(a, &p.addr, p.bits);
+		add_addr(a, &p.addr, p.bits, 0);
 	}
 	return 0;
 }
@@ -226,4 +227,57 @@ bool allow_has(const struct allow *a, const struct net_addr *caller)
 size_t allow_count(const struct allow *a)
 {
 	return a->n;
+}
+
+/*
+ * Strangers
+ */
+
+/* What both let in; false: nothing. A mask with holes counts as what its first bits say, so "any network's .7" is the world. */
+static bool meet(const struct rule *a, const struct rule *b, struct net_prefix *out)
+{
+	struct net_prefix p = { .addr = { .len = a->len } };
+	bool counting = true;
+
+	if (a->len != b->len)
+		return false;
+	for (unsigned i = 0; i < a->len; i++) {
+		if ((a->addr[i] ^ b->addr[i]) & a->mask[i] & b->mask[i])
+			return false;
+		p.addr.octets[i] = a->addr[i] | b->addr[i];
+		for (unsigned bit = 0x80; counting && bit != 0; bit >>= 1) {
+			counting = ((a->mask[i] | b->mask[i]) & bit) != 0;
+			p.bits = (uint8_t)(p.bits + counting);
+		}
+	}
+	*out = p;
+	return true;
+}
+
+/* In networks as wide as one may be, of 2^20 parts each. */
+static uint64_t share(const struct net_prefix *p)
+{
+	unsigned widest = p->addr.len == 4 ? NET_WIDEST_V4 : NET_WIDEST_V6;
+
+	if (net_prefix_is_private(p) || p->bits > widest + 20)
+		return 0;
+	return UINT64_C(1) << (widest + 20 - p->bits);
+}
+
+bool allow_lets_strangers_in(const struct allow *a, const struct allow *also, unsigned *line_out)
+{
+	uint64_t sum = 0;
+	struct net_prefix p;
+
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < (also != NULL ? also->n : 1); k++) {
+			if (!meet(&a->rules[i], also != NULL ? &also->rules[k] : &a->rules[i], &p))
+				continue;
+			sum += share(&p);
+			if (net_prefix_is_world(&p) || sum > UINT64_C(3) << 20) {
+				*line_out = a->rules[i].line;
+				return true;
+			}
+		}
+	return false;
 }
