@@ -490,7 +490,7 @@ static void read_certificate(struct front *f)
 static void confine(void)
 {
 	static const char *const nothing[] = { NULL };
-	struct sandbox sb = { .needs = SANDBOX_UNIX, .read_paths = nothing, .write_paths = nothing };
+	struct sandbox sb = { .needs = SANDBOX_DGRAM, .read_paths = nothing, .write_paths = nothing };
 	struct err e = ERR_INIT;
 
 	if (sandbox_enter(&sb, &e) < 0)

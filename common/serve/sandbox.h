@@ -19,10 +19,11 @@
 
 enum sandbox_need {
 	SANDBOX_NET_OUT  = 1,                                         /* socket(AF_INET/AF_INET6), connect, bind */
-	SANDBOX_UNIX     = 2,                                         /* socket(AF_UNIX), connect: dracd, syslog, notify */
+	SANDBOX_UNIX     = 2,                                         /* socket(AF_UNIX), connect: dracd, the queue's control, and what SANDBOX_DGRAM has */
 	SANDBOX_FORK     = 4,                                         /* fork without exec: the spawner */
 	SANDBOX_EXEC     = 8,                                         /* PAM modules with helpers, runas */
-	SANDBOX_THREADS  = 16                                         /* clone(CLONE_THREAD): the flusher, libunbound */
+	SANDBOX_THREADS  = 16,                                        /* clone(CLONE_THREAD): the flusher, libunbound */
+	SANDBOX_DGRAM    = 32                                         /* socket(AF_UNIX, SOCK_DGRAM), connect: syslog, notify; dracd's door is none of these */
 };
 
 struct sandbox {

@@ -8,7 +8,7 @@
 #include "serve/sandbox.h"
 #include "serve/session.h"
 
-#define SESSION_NEEDS SANDBOX_UNIX                                    /* notify datagrams, syslog */
+#define SESSION_NEEDS SANDBOX_DGRAM                                   /* notify datagrams, syslog */
 
 struct session_boot {
 	const struct settings *s;

@@ -51,7 +51,7 @@ static const struct syscalls_rule syscalls_allowed[] = {
 	       "sched_getscheduler", "alarm", "setitimer", "getitimer" } },
 	{ 0, { "accept", "accept4", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "shutdown", "getsockname", "getpeername",
 	       "getsockopt", "setsockopt", "socketpair" } },
-	{ SANDBOX_NET_OUT | SANDBOX_UNIX, { "connect", "bind" } },
+	{ SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_DGRAM, { "connect", "bind" } },
 	{ SANDBOX_UNIX, { "listen" } },
 	{ SANDBOX_FORK, { "fork", "vfork", "wait4", "waitid", "kill", "setpgid", "setsid", "landlock_create_ruleset", "landlock_add_rule",
 	       "landlock_restrict_self", "seccomp", "setpriority" } },
@@ -98,6 +98,15 @@ static int syscalls_allow_family(scmp_filter_ctx f, int family)
 	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
 }
 
+/* Whoever has dracd's uid is its administrator there: a process that asks dracd nothing must not get as far as its door. */
+static int syscalls_allow_datagrams(scmp_filter_ctx f)
+{
+	enum { KIND = 0xf };                                          /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+
+	return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)AF_UNIX, 0),
+	    SCMP_A1(SCMP_CMP_MASKED_EQ, KIND, (scmp_datum_t)SOCK_DGRAM));
+}
+
 static int syscalls_allow_sockets(scmp_filter_ctx f, unsigned needs)
 {
 	int rc = 0;
@@ -106,6 +115,8 @@ static int syscalls_allow_sockets(scmp_filter_ctx f, unsigned needs)
 		rc = syscalls_allow_family(f, AF_INET) < 0 ? -1 : syscalls_allow_family(f, AF_INET6);
 	if (rc == 0 && (needs & SANDBOX_UNIX))
 		rc = syscalls_allow_family(f, AF_UNIX);
+	else if (rc == 0 && (needs & SANDBOX_DGRAM))
+		rc = syscalls_allow_datagrams(f);
 	return rc;
 }
 

@@ -108,7 +108,7 @@ void smtpd_client_sandbox(const struct settings *s, struct arena *a, struct sand
 	static const char *const nothing[] = { NULL };
 
 	memcpy(reads, read, sizeof(read));
-	*out = (struct sandbox){ .needs = SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_THREADS, .read_paths = reads, .write_paths = nothing };
+	*out = (struct sandbox){ .needs = SANDBOX_NET_OUT | SANDBOX_DGRAM | SANDBOX_THREADS, .read_paths = reads, .write_paths = nothing };
 }
 
 static int set_up(struct outward *o, struct proc *p, struct err *e)

@@ -233,7 +233,7 @@ void smtpd_deliver_sandbox(const struct settings *s, struct arena *a, struct san
 
 	memcpy(reads, read, sizeof(read));
 	memcpy(writes, write, sizeof(write));
-	*out = (struct sandbox){ .needs = SANDBOX_UNIX, .read_paths = reads, .write_paths = writes };
+	*out = (struct sandbox){ .needs = SANDBOX_DGRAM, .read_paths = reads, .write_paths = writes };
 }
 
 void smtpd_deliver_run(struct proc *p)

@@ -91,7 +91,7 @@ void smtpd_room_sandbox(const struct settings *s, struct arena *a, struct sandbo
 	writes[0] = s->mail_directory;
 	writes[1] = s->runtime_directory;
 	writes[2] = NULL;
-	*out = (struct sandbox){ .needs = SANDBOX_UNIX, .read_paths = reads, .write_paths = writes };
+	*out = (struct sandbox){ .needs = SANDBOX_DGRAM, .read_paths = reads, .write_paths = writes };
 }
 
 void smtpd_room_run(struct proc *p)

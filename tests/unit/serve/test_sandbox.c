@@ -131,6 +131,16 @@ static int try_unix(void)
 	return sys_verdict(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
+static int try_unix_packets(void)
+{
+	return sys_verdict(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+}
+
+static int try_datagrams(void)
+{
+	return sys_verdict(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
 static int try_write_inside(void)
 {
 	int fd = open(inside, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -271,7 +281,7 @@ static int run(unsigned needs, bool paths, int (*try)(void))
 
 static const unsigned shapes[] = {
 	0, SANDBOX_UNIX, SANDBOX_NET_OUT, SANDBOX_NET_OUT | SANDBOX_UNIX, SANDBOX_THREADS | SANDBOX_UNIX, SANDBOX_FORK | SANDBOX_UNIX,
-	SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_THREADS,
+	SANDBOX_NET_OUT | SANDBOX_UNIX | SANDBOX_THREADS, SANDBOX_DGRAM, SANDBOX_NET_OUT | SANDBOX_DGRAM | SANDBOX_THREADS,
 };
 
 static void expect(unsigned needs, bool paths, int (*try)(void), const char *name, int verdict)
@@ -312,6 +322,8 @@ static void test_the_rest_is_refused(void **state)
 		EXPECT(shapes[i], true, try_chown, EPERM);
 		EXPECT(shapes[i], true, try_daily_bread, OK);
 		EXPECT(shapes[i], true, try_unix, shapes[i] & SANDBOX_UNIX ? OK : EPERM);
+		EXPECT(shapes[i], true, try_unix_packets, shapes[i] & SANDBOX_UNIX ? OK : EPERM);
+		EXPECT(shapes[i], true, try_datagrams, shapes[i] & (SANDBOX_UNIX | SANDBOX_DGRAM) ? OK : EPERM);
 		EXPECT(shapes[i], true, try_connect, shapes[i] & SANDBOX_NET_OUT ? ECONNREFUSED : EPERM);
 		EXPECT(shapes[i], true, try_udp, shapes[i] & SANDBOX_NET_OUT ? OK : EPERM);
 		if (sandbox_build_is_sanitized())
