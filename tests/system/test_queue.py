@@ -122,6 +122,7 @@ def several(domain, hosts):
 
 
 SOFT, BUSY = ["127.0.0.6%d" % i for i in range(3)], ["127.0.0.7%d" % i for i in range(5)]
+LAME = ["127.0.0.80", REFUSED]
 
 LISTS = "staff: u1, near@aonly.test, bad-member@denied.test\nowner-staff: u2\nunowned: u1, near@aonly.test, bad-member@denied.test\n"
 
@@ -141,7 +142,7 @@ def world():
                    *one("ok", OK), *one("refused", REFUSED), *one("denied", DENIED), *one("tls", "127.0.0.31"), *one("eager", "127.0.0.32"),
                    *one("broken", "127.0.0.33"), *one("later", "127.0.0.34"), *one("asleep", "127.0.0.35"), *one("traced", "127.0.0.36"), *one("night", "127.0.0.37"), *one("hung", "127.0.0.38"),
                    *one("dsn", "127.0.0.39"), *one("moody", "127.0.0.40"), *one("drip", "127.0.0.51"), *one("driplines", "127.0.0.52"), *one("heavy", "127.0.0.53"), *one("shut", "127.0.0.54"),
-                   *several("soft", SOFT), *several("busy", BUSY)]
+                   *several("soft", SOFT), *several("busy", BUSY), *several("lame", LAME)]
         for name, (host, _) in HOSTILE.items():
             records += one(name, host)
         _dns = lab.Dns(records)
@@ -496,6 +497,29 @@ def test_where_no_mx_takes_it_the_last_word_stands():
     r = reason(qid, "nor there")
     assert "mx2.soft.test" in r["reason"], r
     world().posthouse("queue", "remove", qid)
+
+
+def test_where_the_next_mx_is_down_the_first_ones_word_stands():
+    mx(LAME[0], reply=lambda line, nth: b"450 4.2.0 come back later\r\n" if line.startswith("RCPT") and "<soft" in line else None)
+    qid = send("soft@lame.test", "lame-soft")
+    r = reason(qid, "come back later")
+    assert "mx0.lame.test" in r["reason"] and re.search(r"connect to mx1\.lame\.test\[127\.0\.0\.20\]:\d+: .*refused", world().log()), r
+    send("good@lame.test", "lame-good")                              # and the first is not taken for dead
+    mx(LAME[0]).wait("lame-good", 3)
+    world().posthouse("queue", "remove", qid)
+
+
+def test_many_that_move_share_connections():
+    soft_servers()
+    before, n = mx(SOFT[1]).connections, 60
+    ids = [send("rcpt%d@soft.test" % i, "crowd-%d-" % i) for i in range(n)]
+    for i in range(n):
+        mx(SOFT[1]).wait("crowd-%d-" % i)
+    for qid in ids:
+        gone(qid)
+    assert not [i for i in ids if "deferred" in story(i)]
+    assert mx(SOFT[1]).connections - before < n / 2, mx(SOFT[1]).connections - before
+    print("note: %d messages moved by %d connections" % (n, mx(SOFT[1]).connections - before))
 
 
 def test_what_may_be_in_does_not_move():
