@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "admin/check_machine.h"
 #include "admin/commands.h"
 #include "admin/tables.h"
 #include "conf/conf.h"
@@ -107,8 +108,10 @@ static int run_check(const struct command_env *env)
 	if (conf_load(&s, env->settings_path, env->overrides, &warnings, &e) < 0 || check_networks(s, &e) < 0 || policy_lint(s, &warnings, &e) < 0 ||
 	    pop3_uidl_check(s, &e) < 0 || core_check(s, &e) < 0 || peer_conf_check(s, &warnings, &e) < 0)
 		status = command_fail(EX_CONFIG, "%s%s", buf_str(&warnings), e.text);
-	else
+	else {
+		check_machine(s, &warnings);
 		printf("%s%s: fine\n", buf_str(&warnings), env->settings_path);
+	}
 	conf_free(&s);
 	buf_done(&warnings);
 	return status;
@@ -117,7 +120,7 @@ static int run_check(const struct command_env *env)
 static const struct command rows[] = {
 	{ "conf", run_conf, "[-n | NAME ...]", "Prints all settings with their values, with -n those that differ from the default, or the named ones.", true },
 	{ "conf explain", run_conf_explain, "NAME", "Says what a setting means, its default, its bounds and its value now.", true },
-	{ "check", run_check, "", "Reads the settings, the maps of smtpd and the files of dracd and says what is wrong, with file and line; also whether strangers could relay. Run it before a reload; the daemons do it themselves too.", false },
+	{ "check", run_check, "", "Reads the settings, the maps of smtpd and the files of dracd and says what is wrong, with file and line; also whether strangers could relay. Warns of a certificate that is missing, unreadable, expired or another host's, of secrets that others may read, and where there is no account. Run it before a reload; the daemons do it themselves too.", false },
 };
 
 const struct command_table cmd_conf_table = { "Settings", rows, sizeof(rows) / sizeof(rows[0]) };

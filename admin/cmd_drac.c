@@ -38,7 +38,7 @@ static int read_options(const struct command_env *env, struct options *o, int le
 		else
 			o->words[o->n++] = arg;
 	}
-	return o->n >= least ? 0 : command_fail(EX_USAGE, "an argument is missing");
+	return o->n >= least ? 0 : command_fail(EX_USAGE, "an argument is missing: posthouse drac %s --help says which", env->argv[0]);
 }
 
 static int fail_err(const struct err *e)

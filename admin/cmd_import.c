@@ -146,7 +146,7 @@ static int read_password(const struct words *w, struct arena *a, const char **ou
 	FILE *f;
 
 	if (w->password_file == NULL) {
-		if (password_ask(arena_printf(a, "Password of %s at %s: ", w->imap.login, w->imap.host), line, sizeof line) != 0)
+		if (password_ask(arena_printf(a, "Password of %s at %s: ", w->imap.login, w->imap.host), "--password-file FILE, its first line is the password", line, sizeof line) != 0)
 			return EX_USAGE;
 	} else {
 		f = fopen(w->password_file, "re");

@@ -95,14 +95,15 @@ static int read_options(const struct command_env *env, struct options *o)
 
 static int get_password(bool from_stdin, char *line, size_t size)
 {
+	static const char instead[] = "--password-stdin to read the password from it";
 	char again[LIMIT_PASSWORD + 2];
 	int rc;
 
 	if (from_stdin)
 		return password_read_line(line, size);
-	rc = password_ask("Password: ", line, size);
+	rc = password_ask("Password: ", instead, line, size);
 	if (rc == 0)
-		rc = password_ask("Once more: ", again, sizeof(again));
+		rc = password_ask("Once more: ", instead, again, sizeof(again));
 	if (rc == 0 && strcmp(line, again) != 0)
 		rc = command_fail(EX_DATAERR, "the two passwords differ");
 	OPENSSL_cleanse(again, sizeof(again));

@@ -3,6 +3,7 @@
  *
  *	posthouse [-C FILE] [-o name=value] COMMAND ...
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,56 @@ static void print_help(void)
 		for (size_t i = 0; i < command_tables[t]->n; i++)
 			printf("  %-18s %s\n", command_tables[t]->rows[i].name, command_tables[t]->rows[i].usage);
 	}
-	puts("\nposthouse COMMAND --help says more; so does man 8 posthouse.");
+	puts("\nposthouse help COMMAND says more; so does man 8 posthouse.");
+}
+
+static int no_command(int argc, char **argv)
+{
+	const char *near = command_nearest(argc, argv);
+
+	return command_fail(EX_USAGE, "no command '%s'%s%s%s: posthouse --help lists what there is", argv[0],
+	    near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'" : "");
+}
+
+static void print_command(const struct command *c)
+{
+	printf("usage: posthouse %s%s%s\n\n%s\n", c->name, c->usage[0] != '\0' ? " " : "", c->usage, c->prose);
+}
+
+/* Does `name` begin with the words of argv? */
+static bool begins_with(const char *name, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		size_t n = strlen(argv[i]);
+
+		if (strncmp(name, argv[i], n) != 0 || (name[n] != ' ' && name[n] != '\0'))
+			return false;
+		name += n + (name[n] == ' ');
+	}
+	return true;
+}
+
+/* `posthouse help`, `posthouse help queue`, `posthouse help queue list`. */
+static int help(int argc, char **argv)
+{
+	const struct command *c;
+	int words = 0, found = 0;
+
+	if (argc == 0) {
+		print_help();
+		return EX_OK;
+	}
+	if ((c = command_find(argc, argv, &words)) != NULL && words == argc) {
+		print_command(c);
+		found++;
+	}
+	for (size_t t = 0; command_tables[t] != NULL; t++)
+		for (size_t i = 0; i < command_tables[t]->n; i++)
+			if (&command_tables[t]->rows[i] != c && begins_with(command_tables[t]->rows[i].name, argc, argv)) {
+				printf("%s", found++ > 0 ? "\n" : "");
+				print_command(&command_tables[t]->rows[i]);
+			}
+	return found > 0 ? EX_OK : no_command(argc, argv);
 }
 
 static int read_options(int argc, char **argv, struct options *opt)
@@ -62,9 +112,11 @@ static int run_command(const struct command *c, const struct options *opt, int a
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-		printf("usage: posthouse %s %s\n\n%s\n", c->name, c->usage, c->prose);
+		print_command(c);
 		return EX_OK;
 	}
+	if (argc > 1 && c->usage[0] == '\0')
+		return command_fail(EX_USAGE, "%s takes no arguments: '%s' is one too many", c->name, argv[1]);
 	if (c->needs_settings) {
 		buf_init(&warnings, BUF_UNBOUNDED);
 		if (conf_load(&s, opt->path, opt->overrides, &warnings, &e) < 0)
@@ -88,14 +140,6 @@ static const struct alias_program *alias_of(const char *argv0)
 	return NULL;
 }
 
-static int no_command(int argc, char **argv)
-{
-	const char *near = command_nearest(argc, argv);
-
-	return command_fail(EX_USAGE, "no command '%s'%s%s%s: posthouse --help lists what there is", argv[0],
-	    near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'" : "");
-}
-
 int main(int argc, char **argv)
 {
 	const struct alias_program *alias = alias_of(argv[0]);
@@ -114,6 +158,8 @@ int main(int argc, char **argv)
 		print_help();
 		return argc == 0 ? EX_USAGE : EX_OK;
 	}
+	if (strcmp(argv[0], "help") == 0)
+		return help(argc - 1, argv + 1);
 	c = command_find(argc, argv, &words);
 	if (c == NULL)
 		return no_command(argc, argv);

@@ -26,12 +26,12 @@ int password_read_line(char *line, size_t size)
 	return 0;
 }
 
-int password_ask(const char *prompt, char *line, size_t size)
+int password_ask(const char *prompt, const char *instead, char *line, size_t size)
 {
 	struct termios before, quiet;
 
 	if (tcgetattr(STDIN_FILENO, &before) != 0)
-		return command_fail(EX_USAGE, "standard input is no terminal: give --password-stdin to read the password from it");
+		return command_fail(EX_USAGE, "standard input is no terminal: give %s", instead);
 	quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	fputs(prompt, stderr);

@@ -6,7 +6,8 @@
 
 #include <stddef.h>
 
-int password_ask(const char *prompt, char *line, size_t size);
+/* instead: the option that reads it from elsewhere, told to whom has no terminal. */
+int password_ask(const char *prompt, const char *instead, char *line, size_t size);
 int password_read_line(char *line, size_t size);                      /* the next line, without its end */
 
 #endif

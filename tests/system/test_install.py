@@ -45,8 +45,20 @@ def test_shipped_settings_are_read():
     assert len(etc) == 1
     for name in ("filter.d", "jail.d"):
         assert os.path.exists(os.path.join(os.path.dirname(etc[0]), "fail2ban", name, "posthouse.conf")), name
+    assert os.path.exists(os.path.join(os.path.dirname(etc[0]), "pam.d", "posthouse"))
     r = subprocess.run([path("sbin/posthouse"), "-C", os.path.join(etc[0], "posthouse.conf"), "conf", "-n"], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
+
+
+def test_the_user_and_his_directory_come_by_systemd():
+    for kind, word in (("sysusers", "u posthouse "), ("tmpfiles", "/lib/posthouse/secret 0700 posthouse")):
+        with open(path("lib", kind + ".d", "posthouse.conf")) as f:
+            text = f.read()
+        assert word in text and "@STATE@" not in text, text
+    for tool in ("systemd-sysusers", "systemd-tmpfiles"):
+        if shutil.which(tool):
+            r = subprocess.run([tool, "--dry-run", path("lib", tool.split("-")[1] + ".d", "posthouse.conf")], capture_output=True, text=True)
+            assert r.returncode == 0 or "unrecognized option" in r.stderr, r.stderr
 
 
 def test_an_admins_file_is_never_overwritten():
