@@ -25,6 +25,6 @@ void queue_list_sort(struct queue_list *l);                           /* oldest 
 void queue_list_text(const struct queue_list *l, int64_t now, FILE *out);
 void queue_list_json(const struct queue_list *l, FILE *out);
 void queue_list_envelopes(const struct queue_list *l, FILE *out);
-void queue_list_mailq(const struct queue_list *l, const char *directory, FILE *out);    /* smtp.md section 6 */
+void queue_list_mailq(const struct queue_list *l, const char *directory, FILE *out);
 
 #endif

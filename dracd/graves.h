@@ -1,5 +1,5 @@
 /*
- * dracd/graves.h - what was revoked lately: a grant that is older, told late by another host, stays out (drac.md 3.2, "revoke beats older grants").
+ * dracd/graves.h - what was revoked lately: a grant that is older, told late by another host, stays out.
  *
  * A grave is needed for as long as a login from before it could still be renewed, drac_max_age; when there are too many the oldest go first.
  */

@@ -3,7 +3,7 @@
  * knows (it forgets everything when it is restarted), and takes it back at the end. libtirpc blocks while it asks, so nobody waits for this process.
  *
  * Each time it also asks rpcbind to pass on a call to dracd's NULL procedure (PMAPPROC_CALLIT). An rpcbind that does so makes every host of the
- * network look like 127.0.0.1 to dracd (drac.md fact 7): that is told as an alert, and versions 1 and 2 are not registered with it.
+ * network look like 127.0.0.1 to dracd: that is told as an alert, and versions 1 and 2 are not registered with it.
  */
 #include <arpa/inet.h>
 #include <errno.h>

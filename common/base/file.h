@@ -1,6 +1,6 @@
 /*
  * base/file.h - whole small files: read with a cap, replace by rename. For configuration, certificates and tables.
- * Mail and the queue do not come here: they have store/ and queue/ (DESIGN.md section 5).
+ * Mail and the queue do not come here: they have store/ and queue/.
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H

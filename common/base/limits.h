@@ -18,7 +18,7 @@
 #define LIMIT_SMTP_BAD_COMMANDS  20
 #define LIMIT_SMTP_BAD_RCPTS     100
 #define LIMIT_SMTP_MEMORY_BODY   (1u << 20)  /* a larger message goes to spool/large */
-#define LIMIT_RECEIVED_LINES     50          /* hop count (smtp.md 2.17) */
+#define LIMIT_RECEIVED_LINES     50          /* hop count */
 #define LIMIT_PATH               512         /* 255 + 1 + 255 */
 #define LIMIT_LOCAL_PART         255         /* RFC 5321 says 64, but the senders of lists (VERP, SRS) are longer */
 #define LIMIT_DOMAIN             255
@@ -58,7 +58,7 @@
 /* From another server, by posthouse import imap */
 #define LIMIT_IMPORT_MESSAGE     (1u << 30)
 
-/* DRAC (drac.md section 4) */
+/* DRAC */
 #define LIMIT_DRAC_CALL          2048
 #define LIMIT_DRAC_REPLY         (64u << 10)
 

@@ -1,5 +1,5 @@
 /*
- * base/log.h - one line an event, in the shape of DESIGN.md section 11.
+ * base/log.h - one line an event, in the shape that pflogsumm, logwatch and fail2ban read.
  *
  * The sink is one of the two file-scope variables of the tree. Lines go to syslog (facility mail), to journald's native socket (a line
  * "QUEUEID: ..." with the field POSTHOUSE_ID too), or to a file descriptor. Control octets and non-UTF-8 octets in any argument are escaped

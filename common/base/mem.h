@@ -1,5 +1,5 @@
 /*
- * base/mem.h - the heap. Out of memory aborts the process: systemd restarts it, and the queue survives (STYLE.md section 6).
+ * base/mem.h - the heap. Out of memory aborts the process: systemd restarts it, and the queue survives.
  * Prefer an arena; this is for what outlives one and has exactly one owner.
  */
 #ifndef BASE_MEM_H

@@ -1,5 +1,5 @@
 /*
- * drac/drac.h - asking and telling dracd: version 3 of RPC program 900101 over its local socket (drac.md section 4).
+ * drac/drac.h - asking and telling dracd: version 3 of RPC program 900101 over its local socket.
  *
  * Asynchronous: one connection a process, calls in flight matched by XID, each with its own deadline, re-connected when dracd was restarted.
  */

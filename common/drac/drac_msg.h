@@ -1,6 +1,6 @@
 /*
  * drac/drac_msg.h - what goes over the wire between dracd and those who tell and ask it: ONC RPC (RFC 5531) program 900101, versions 1 to 3
- * (drac.md, drac3.x). Both directions of every message stand here. Pure: octets in, structs out; slices of what was read borrow from the input.
+ * (drac3.x). Both directions of every message stand here. Pure: octets in, structs out; slices of what was read borrow from the input.
  */
 #ifndef DRAC_DRAC_MSG_H
 #define DRAC_DRAC_MSG_H
@@ -37,7 +37,7 @@ void drac_reply_put_denied(struct buf *b, uint32_t xid, uint32_t auth_stat);
 /* 0: SUCCESS, the result is in *result_out; 1: the server refused the call; -1: no reply. */
 int drac_reply_read(struct slice in, uint32_t *xid_out, struct slice *result_out) WARN_UNUSED;
 
-/* Versions 1 and 2. The lengths must fit exactly (drac.md fact 6). */
+/* Versions 1 and 2. The lengths must fit exactly. */
 int drac1_args_read(struct slice args, struct net_addr *out) WARN_UNUSED;
 int drac2_args_read(struct slice args, struct net_addr *out) WARN_UNUSED;
 void drac1_args_put(struct buf *b, const struct net_addr *a);

@@ -2,7 +2,7 @@
  * io/chan.h - messages between our own processes: SOCK_SEQPACKET pairs, one struct a message, descriptors ride along.
  *
  * A message is a type and fields, packed by msg_put_* and read by msg_get_* in the same order; each protocol between two processes has one
- * module that does both (STYLE.md section 12). A reader that finds a message short or long treats its peer as broken: it closes the channel.
+ * module that does both. A reader that finds a message short or long treats its peer as broken: it closes the channel.
  * Sending never blocks: what the socket does not take waits in the channel. chan_is_full() says from half of LIMIT_CHAN_BACKLOG on that it
  * is time to stop; over the whole the channel is closed, as it is when a message is larger than LIMIT_CHAN_MESSAGE.
  * Every message that the peer sent before it went is told before on_close. on_close comes from the loop, never from inside chan_send().

@@ -3,7 +3,7 @@
  *
  * Text is the source, a database image beside it (FILE.db) is a cache: map_open("access") rebuilds the image when the text is newer, into a new
  * file and a rename; where the text is broken the last good image stays and the error says file and line. Keys are folded to lower case, a trailing dot
- * is dropped, domains in UTF-8 become A-labels (base/idn.h), in texts and in questions alike; a foreign image is searched as it is. Every database is opened with the lock kinds of drac.md fact 5 and no DB environment.
+ * is dropped, domains in UTF-8 become A-labels (base/idn.h), in texts and in questions alike; a foreign image is searched as it is. Every database is opened with whole-file locks (fcntl and flock: what others take) and no DB environment.
  */
 #ifndef MAP_MAP_H
 #define MAP_MAP_H

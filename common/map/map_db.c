@@ -3,7 +3,7 @@
  *
  * Foreign programs write these files in place, under flock (sendmail, Postfix) or fcntl (the original dracd), so every access holds both, shared.
  * The fcntl lock is an open-file-description lock, which excludes the classic kind but does not vanish when the library closes its own descriptor.
- * Under the lock the file's identity is compared; a change opens it anew, since pages cached by the library are stale then (drac.md 1.9).
+ * Under the lock the file's identity is compared; a change opens it anew, since pages cached by the library are stale then.
  * Files made with the NUL counted into key and value are recognised at the first hit.
  *
  * A snapshot is a file that only we make, and only by rename: what is open never changes, so it needs no lock, and its answers are kept until another

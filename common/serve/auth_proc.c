@@ -23,7 +23,7 @@
 #include "serve/super.h"
 #include "serve/vouch.h"
 
-#define GRANT_MS 300                                                      /* a login waits no longer for dracd (DESIGN.md section 6) */
+#define GRANT_MS 300                                                      /* a login waits no longer for dracd */
 #define RETIRE_STEP_MS 50
 
 struct auth_proc {

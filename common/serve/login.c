@@ -336,7 +336,7 @@ static void take_in(struct front *f, int fd, const struct net_addr *peer, int ki
 	greet(fc);
 }
 
-/* Room for a new one is made by the stranger who waited longest (reliability.md 3.1: silent clients must not keep others out). */
+/* Room for a new one is made by the stranger who waited longest (silent clients must not keep others out). */
 static void make_room(struct front *f)
 {
 	struct list_node *n = list_first(&f->conns);

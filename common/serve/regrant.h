@@ -1,5 +1,5 @@
 /*
- * serve/regrant.h - grants that dracd did not take in time: the login went on without, here they are tried again for a minute (drac.md 3).
+ * serve/regrant.h - grants that dracd did not take in time: the login went on without, here they are tried again for a minute.
  *
  * So that who logs in while dracd is restarted may send all the same. Belongs to an auth process; what waits is lost with it.
  */

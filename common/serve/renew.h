@@ -1,5 +1,5 @@
 /*
- * serve/renew.h - the spawner's list of who is logged in from where, and dracd told anew of those that are in use (drac.md 3.2).
+ * serve/renew.h - the spawner's list of who is logged in from where, and dracd told anew of those that are in use.
  *
  * User and address are the auth process's word, from the ticket (serve/gate.h). That a session is in use is the session process's: its client has sent
  * a command, or waits in IDLE. A renewal makes no grant: it prolongs the one of the login, for drac_max_age after it at most, and what was revoked stays

@@ -1,7 +1,7 @@
 /*
  * serve/session_idle.c - what time does to the connections of a session process: they are told to be in use, park, are logged out.
  *
- * In use (drac.md 3.2): the client has sent something since it was last said, or it waits in IDLE. Each third of drac_lifetime the spawner hears so, and
+ * In use: the client has sent something since it was last said, or it waits in IDLE. Each third of drac_lifetime the spawner hears so, and
  * once more when the connection ends, so that the grant holds for drac_lifetime after the last word of the client.
  */
 #include "serve/session_in.h"

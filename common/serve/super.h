@@ -30,7 +30,7 @@ enum proc_user { PROC_AS_POSTHOUSE, PROC_AS_ROOT, PROC_IN_SPOOL_GROUP };
 
 struct proc_row {
 	const char *role;                                             /* "front": log name posthouse/smtpd-front is printed as conf'd below */
-	const char *log_name;                                         /* "smtpd", "queue", "client": posthouse/<log_name>[pid] (DESIGN.md 11) */
+	const char *log_name;                                         /* "smtpd", "queue", "client": posthouse/<log_name>[pid] */
 	unsigned (*count)(const struct settings *s);                  /* how many; 0 leaves the role out */
 	enum proc_user user;
 	bool listens;                                                 /* gets the listening sockets of the daemon */

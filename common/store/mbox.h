@@ -1,5 +1,5 @@
 /*
- * store/mbox.h - mailboxes: a user's Maildir++ tree and its folders (DESIGN.md section 5), for pop3d, imapd, deliver and the commands.
+ * store/mbox.h - mailboxes: a user's Maildir++ tree and its folders, for pop3d, imapd, deliver and the commands.
  *
  * A process opens a user once (struct box) and a folder once (struct mbox); each session that has the folder selected holds a view, whose message
  * sequence numbers move only when the session asks (view_sync). Folder names here are UTF-8 with '/' between levels, "INBOX" in any case.

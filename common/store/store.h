@@ -1,5 +1,5 @@
 /*
- * store/store.h - the one door to durable state (DESIGN.md section 5): five verbs that a directory tree and an object store can both keep.
+ * store/store.h - the one door to durable state: five verbs that a directory tree and an object store can both keep.
  *
  *     blob     whole objects, which appear under their name at once or not at all. Their octets never change; the name may (flags ride in it as a hint)
  *     log      octets, appended only where the writer knew the end (compare-and-append), under a lock that dies with its holder

@@ -46,7 +46,7 @@ int local_bay(struct local_shelf *h, enum bay bay)
 
 /* ---- shelves ---- */
 
-/* fsync of a file brings its new name along on ext4, XFS and btrfs (reliability.md 1.6); on btrfs the directory then has the name, but its old time. */
+/* fsync of a file brings its new name along on ext4, XFS and btrfs; on btrfs the directory then has the name, but its old time. */
 static void know_file_system(struct local_shelf *h)
 {
 	enum { EXT4 = 0xef53, XFS = 0x58465342, BTRFS = (int)0x9123683e };

@@ -9,7 +9,7 @@
 #include "io/dns.h"
 #include "queue/queue_msg.h"
 
-enum { RESOLVE_HOSTS = 5, RESOLVE_ADDRS = 16 };                       /* MX hosts looked at; addresses in all (smtp.md 2.9) */
+enum { RESOLVE_HOSTS = 5, RESOLVE_ADDRS = 16 };                       /* MX hosts looked at; addresses in all */
 
 struct candidate { char host[256]; struct net_addr addr; };           /* addr.len 0: the path of a local socket */
 

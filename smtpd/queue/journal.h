@@ -1,5 +1,5 @@
 /*
- * queue/journal.h - the accept journal (DESIGN.md section 4): segments written full of zeros beforehand, appended by one front each, flushed in groups.
+ * queue/journal.h - the accept journal: segments written full of zeros beforehand, appended by one front each, flushed in groups.
  *
  * A segment is spool/journal/N.jnl. The queue process makes and recycles them; a front appends to one at a time and keeps the next one ready. The
  * descriptor carries a flock(2) that lives as long as the front has it open, so anyone can see whether a segment is still being written.

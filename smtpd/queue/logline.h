@@ -1,5 +1,5 @@
 /*
- * queue/logline.h - the line about one recipient's attempt, as DESIGN.md section 11 and log analysers want it.
+ * queue/logline.h - the line about one recipient's attempt, as log analysers want it.
  */
 #ifndef QUEUE_LOGLINE_H
 #define QUEUE_LOGLINE_H

@@ -1,5 +1,5 @@
 /*
- * reply/codes.h - every no of smtpd, a row each (smtp.md section 5, number 1).
+ * reply/codes.h - every no of smtpd, a row each.
  *
  * A reply is STATUS TEXT [PH-CODE]: "550 5.7.1 <a@b>... Relaying denied: ... [PH-R01]". Status and code come from the row, so that neither can differ
  * from what `posthouse explain PH-R01` says; the words between are the site's. The code stands at the end, where log summaries and people don't mind it, and

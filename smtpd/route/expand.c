@@ -3,7 +3,7 @@
  *
  * A loop with another way out (all: joe, all2 / all2: all) is cut where it closes; one without a way out is 554 5.4.6. An alias that names itself means
  * the mailbox, the old idiom for "and a copy to my boss". Programs and files as targets are refused, in words of their own in an :include: file, which
- * somebody else may write: nothing here runs a command (smtp.md 2.3).
+ * somebody else may write: nothing here runs a command.
  */
 #include "route/route_in.h"
 
@@ -225,7 +225,7 @@ static int expand_include(struct expansion *x, struct slice path)
 	return r;
 }
 
-/* owner-NAME: replies and bounces of what the list sends go there (smtp.md 2.3). Its single target, else the alias itself. */
+/* owner-NAME: replies and bounces of what the list sends go there. Its single target, else the alias itself. */
 static int find_owner(struct expansion *x, struct slice key, struct slice domain, struct slice *owner_out)
 {
 	struct slice name = slice_of(arena_printf(x->a, "owner-%.*s", SLICE_FMT(key))), value;

@@ -73,7 +73,7 @@ static int open_maps(struct router *r, struct err *e)
 
 /* ---- what is derived from the maps ---- */
 
-/* "user@dom" or "@dom": the domain is ours (smtp.md 1d #80). */
+/* "user@dom" or "@dom": the domain is ours. */
 static int add_virtual(void *ctx, struct slice key, struct slice value)
 {
 	struct router *r = ctx;

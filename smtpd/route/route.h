@@ -1,5 +1,5 @@
 /*
- * route/route.h - where an address leads: our mailboxes, somewhere else, or nowhere. Aliases, virtual users, mailertable (smtp.md 2.3).
+ * route/route.h - where an address leads: our mailboxes, somewhere else, or nowhere. Aliases, virtual users, mailertable.
  *
  * A function of the maps and accounts.db alone. The front asks route_check() at RCPT, the queue asks route_expand() to get the final recipients.
  *
@@ -68,7 +68,7 @@ int route_expand(struct router *r, const struct slice *rcpts, size_t n, struct a
 /* The same for one address, with each step as a line of words in `steps`: posthouse explain. */
 int route_explain(struct router *r, struct slice rcpt, struct buf *steps, struct arena *a, struct final **finals_out, size_t *n_out, struct err *e) WARN_UNUSED;
 
-/* Addresses that lead to this user's own mailbox (sender ownership, smtp.md 2.16). */
+/* Addresses that lead to this user's own mailbox (sender ownership). */
 int route_owns(struct router *r, struct slice user, const struct path *sender, struct err *e) WARN_UNUSED;    /* 1 yes, 0 no, -1 error */
 
 /* The account itself: 1 found, 0 no such user, -1 error. */

@@ -1,5 +1,5 @@
 /*
- * route/virtual.c - virtusertable: sendmail's search, and %1 %2 %3 (smtp.md 2.3).
+ * route/virtual.c - virtusertable: sendmail's search, and %1 %2 %3.
  */
 #include "route/route_in.h"
 

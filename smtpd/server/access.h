@@ -1,5 +1,5 @@
 /*
- * server/access.h - the access map, with sendmail's semantics (smtp.md 2.1): which key is tried when, and what its value says.
+ * server/access.h - the access map, with sendmail's semantics: which key is tried when, and what its value says.
  *
  * Keys: "Tag:key" first, then "key" without tag, at each step of a search.
  *	D(domain)   the full name, then without its leftmost label, and so on

@@ -33,7 +33,7 @@ static bool is_dsn(struct slice s)
 	return parts == 3;
 }
 
-/* sendmail says "450 5.0.0" where one writes ERROR:450; we keep the class of both codes the same (smtp.md 2.1). */
+/* sendmail says "450 5.0.0" where one writes ERROR:450; we keep the class of both codes the same. */
 static const char *join_codes(struct slice code, struct slice dsn, struct arena *ar)
 {
 	if (!is_dsn(dsn) || dsn.p[0] != code.p[0])

@@ -2,7 +2,7 @@
  * server/cmd_data.c - DATA and BDAT: the octets of the message, and what is answered at its end (RFC 5321 4.1.1.4, RFC 3030).
  *
  * Line ends are strict in both: a message with a bare CR, a bare LF or a NUL is refused at its true end and the connection closed, because what follows
- * may be smuggled (reliability.md row 1). A refused message is still read to its end, but not kept.
+ * may be smuggled (weaknesses.md row 1). A refused message is still read to its end, but not kept.
  */
 #include <inttypes.h>
 #include <stdlib.h>

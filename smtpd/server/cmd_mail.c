@@ -2,7 +2,7 @@
  * server/cmd_mail.c - MAIL and RCPT: syntax here, the verdict by the daemon (RFC 5321 4.1.1.2, 4.1.1.3, RFC 6409, 1870, 3461, 6531).
  *
  * Parse, then check, then default, in this order and in separate functions: OpenSMTPD's hole of January 2020 was a default filled in where a check
- * had failed. People who type may leave out <> and put blanks around the colon (smtp.md 1a #10).
+ * had failed. People who type may leave out <> and put blanks around the colon.
  */
 #include "base/limits.h"
 #include "server/session_in.h"

@@ -144,7 +144,7 @@ static void log_lines(struct slice rest)
 			log_warn("%.*s", SLICE_FMT(line));
 }
 
-/* A configuration that relays for strangers is not served: better no mail than everybody's (DESIGN.md 7). At the start, and whenever a map has changed. */
+/* A configuration that relays for strangers is not served: better no mail than everybody's. At the start, and whenever a map has changed. */
 static void judge(struct smtp_front *f)
 {
 	struct err e = ERR_INIT;

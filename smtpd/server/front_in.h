@@ -23,7 +23,7 @@ enum {
 	FRONT_SMTP_IN = 64 << 10,                                     /* what a connection may hold unread */
 	FRONT_SMTP_OUT_HIGH = 64 << 10,
 	FRONT_SMTP_OUT_MAX = 512 << 10,
-	FRONT_SMTP_NAME_MS = 1000,                                    /* the greeting waits for the client's name so long at most (smtp.md 2.0) */
+	FRONT_SMTP_NAME_MS = 1000,                                    /* the greeting waits for the client's name so long at most */
 	FRONT_SMTP_PAUSE_MS = 20,                                     /* strangers on 25: who talks now is an early talker */
 	FRONT_SMTP_DOMAIN_MS = 5000,
 	FRONT_SMTP_DRAC_MS = 100,

@@ -195,7 +195,7 @@ static void ask_room(struct smtp_conn *sc, const struct policy_verdict *v)
 	sc->room = room_client_ask(sc->f->room, &ask, FRONT_SMTP_ROOM_MS, on_room, sc);
 }
 
-/* ---- dracd: only here, only when everything else said no (DESIGN.md 7) ---- */
+/* ---- dracd: only here, only when everything else said no ---- */
 
 static void on_drac(void *ctx, const struct drac_grant *g)
 {

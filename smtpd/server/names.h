@@ -1,7 +1,7 @@
 /*
  * server/names.h - what DNS says of a client's address and of a sender's domain, with a small memory.
  *
- * A client's name is believed only when it leads back to the address; the hosts file goes first, and is believed as it is (smtp.md 1b #27, #28).
+ * A client's name is believed only when it leads back to the address; the hosts file goes first, and is believed as it is.
  */
 #ifndef SERVER_NAMES_H
 #define SERVER_NAMES_H

@@ -149,7 +149,7 @@ struct policy_verdict policy_by_access(const struct access_hit *hit, const char 
 
 /* ---- client ---- */
 
-/* Only a name that DNS confirms both ways is believed; else the address in brackets is the name (smtp.md 2.1). */
+/* Only a name that DNS confirms both ways is believed; else the address in brackets is the name. */
 static struct slice name_to_search(const struct policy_client *c, struct arena *a)
 {
 	char text[NET_TEXT_MAX];

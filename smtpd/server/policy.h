@@ -1,5 +1,5 @@
 /*
- * server/policy.h - what is decided about a client, a sender and a recipient, and in which order (smtp.md 2.0, 2.5).
+ * server/policy.h - what is decided about a client, a sender and a recipient, and in which order.
  *
  * Maps in, verdicts out; no socket, no clock, no waiting. What must be waited for (DNS, dracd) is a field of the question: the front asks again when it
  * has the answer. `posthouse explain` asks the same functions, with a buffer for the steps.
@@ -67,7 +67,7 @@ int policy_sender_init(struct policy *p, struct policy_sender *s, const struct p
 /* Must the asker look the sender's domain up? */
 bool policy_wants_dns(const struct policy *p, const struct policy_client *c, const struct policy_sender *s);
 
-/* What our users send to a domain that does not exist is refused while they look on, not bounced (smtp.md 2.16): must the asker look this one up? */
+/* What our users send to a domain that does not exist is refused while they look on, not bounced: must the asker look this one up? */
 struct policy_ask;
 bool policy_wants_rcpt_dns(struct policy *p, const struct policy_ask *ask, struct arena *a);
 

@@ -1,5 +1,5 @@
 /*
- * server/policy_rcpt.c - the verdict on a recipient, step by step (smtp.md 2.0, step 5).
+ * server/policy_rcpt.c - the verdict on a recipient, step by step.
  *
  *	a  canonical form               (the parser has done it: source routes are gone)
  *	b  the access map's To: may refuse
@@ -9,7 +9,7 @@
  */
 #include "server/policy_in.h"
 
-/* b: accept words are ignored here, they are no permission to be in (smtp.md 2.1, recipient check 3). */
+/* b: accept words are ignored here, they are no permission to be in. */
 static int check_block(struct policy *p, const struct policy_ask *ask, enum route_class class, struct arena *a, struct policy_verdict *out, struct err *e)
 {
 	struct access_hit hit;
@@ -30,7 +30,7 @@ static int check_block(struct policy *p, const struct policy_ask *ask, enum rout
 	return 0;
 }
 
-/* "u%d@us", "d!u", "u@d"@us: old ways to say "pass it on" (reliability.md row 42). Only a real mailbox of that name is one. */
+/* "u%d@us", "d!u", "u@d"@us: old ways to say "pass it on" (weaknesses.md row 42). Only a real mailbox of that name is one. */
 static int is_routed(struct policy *p, const struct policy_ask *ask, struct arena *a, bool *out, struct err *e)
 {
 	struct slice local = ask->rcpt->local;

@@ -1,7 +1,7 @@
 /*
  * server/relay.c - the decision and its words.
  *
- * The order is sendmail's check_rcpt (smtp.md 2.1): recipients of ours first, then the login, then the client's address, the client's name, and DRAC
+ * The order is sendmail's check_rcpt: recipients of ours first, then the login, then the client's address, the client's name, and DRAC
  * at the very end, so that dracd is asked only where its answer decides.
  */
 #include "server/relay.h"

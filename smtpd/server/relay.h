@@ -1,5 +1,5 @@
 /*
- * server/relay.h - relay permission: ONE pure function, with its reason (DESIGN.md section 7).
+ * server/relay.h - relay permission: ONE pure function, with its reason.
  *
  * struct relay_facts is all it knows: client address and verified name, login, sender, recipient, maps and DRAC entry, each boiled down to what matters.
  * Everything else (access map refusals, limits, sender checks) can only take permission away; nothing else in the tree turns a no into a yes.
@@ -13,7 +13,7 @@
 #include "reply/codes.h"
 #include "route/route.h"
 
-/* Of a client's address, by reverse DNS and back (smtp.md 2.0). */
+/* Of a client's address, by reverse DNS and back. */
 enum relay_name { RELAY_NAME_OK, RELAY_NAME_FORGED, RELAY_NAME_FAIL, RELAY_NAME_TEMP };
 
 enum relay_drac {

@@ -1,7 +1,7 @@
 /*
  * server/session.c - the engine of the dialogue: lines, states, replies. What each command does is in cmd_*.c.
  *
- * Hostile clients meet here: an early talker, HTTP, a line without end, too many mistakes (reliability.md rows 7, 9, 10). Each gets one clear line and the
+ * Hostile clients meet here: an early talker, HTTP, a line without end, too many mistakes (weaknesses.md rows 7, 9, 10). Each gets one clear line and the
  * door; what is kept of them in memory has a cap.
  */
 #include "server/session_in.h"
@@ -194,7 +194,7 @@ static const struct smtp_cmd *cmd_find(const struct smtp_session *s, struct slic
 	return NULL;
 }
 
-/* The first command may be typed by hand, without HELO, from inside (smtp.md 1a #9). */
+/* The first command may be typed by hand, without HELO, from inside. */
 static bool is_legal(const struct smtp_session *s, const struct smtp_cmd *cmd)
 {
 	enum smtp_state state = s->state;

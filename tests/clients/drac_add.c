@@ -1,6 +1,6 @@
 /*
  * tests/clients/drac_add.c - an RPC client that is not our library: libtirpc finds dracd through rpcbind and calls ADD, as the DRAC clients of
- * the field do (drac.md 1.3).
+ * the field do.
  *
  *	drac_add HOST v1 192.0.2.7      drac_add HOST v2 2001:db8::7
  *

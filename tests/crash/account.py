@@ -1,4 +1,4 @@
-"""tests/crash/account.py - the accounting client: what was attempted, what was acknowledged with 250, what is found (reliability.md recipe R2)."""
+"""tests/crash/account.py - the accounting client: what was attempted, what was acknowledged with 250, what is found."""
 import itertools, os, random, re, socket, threading, time
 
 _runs = itertools.count(1)

@@ -1,4 +1,4 @@
-"""tests/crash/queue_tree.py - queue, deliver and client in a tree of their own, fed by queue_lab without SMTP; and the accounting (reliability.md R2)."""
+"""tests/crash/queue_tree.py - queue, deliver and client in a tree of their own, fed by queue_lab without SMTP; and the accounting."""
 import os, random, re, shutil, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))

@@ -1,4 +1,4 @@
-"""tests/crash/recdisk.py - power cuts: a recording disk under a real file system, and the images that a cut could have left of it (reliability.md recipe R1)."""
+"""tests/crash/recdisk.py - power cuts: a recording disk under a real file system, and the images that a cut could have left of it."""
 import contextlib, os, random, struct, subprocess, time
 
 import lab

@@ -1,4 +1,4 @@
-"""tests/crash/test_disk.py - a disk that is full, a disk whose flush fails, and a session process that dies in the middle (reliability.md recipe R4)."""
+"""tests/crash/test_disk.py - a disk that is full, a disk whose flush fails, and a session process that dies in the middle."""
 import contextlib, imaplib, os, poplib, shutil, smtplib, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))

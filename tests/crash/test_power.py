@@ -1,4 +1,4 @@
-"""tests/crash/test_power.py - power cuts: a recording disk under the accept path, cut at every flush, on ext4, XFS and btrfs (reliability.md recipe R1).
+"""tests/crash/test_power.py - power cuts: a recording disk under the accept path, cut at every flush, on ext4, XFS and btrfs.
 
 Each image is mounted, a real smtpd recovers on it, and every message whose 250 stands in the record before the cut must be in its mailbox, whole and once.
 POWER_IMAGES=240 is the default over the three file systems; the long form by hand: POWER_IMAGES=6000 python3 tests/crash/test_power.py

@@ -1,6 +1,6 @@
 """tests/crash/test_restart.py - kill -9 of everything with much mail waiting: the next message is acknowledged at once, and nothing is lost or doubled.
 
-RESTART_MESSAGES=2000 is the default, DESIGN.md section 12 speaks of 10,000. The time is printed; it fails only where it is far off, since the machine may be busy.
+RESTART_MESSAGES=2000 is the default. The time is printed; it fails only where it is far off, since the machine may be busy.
 """
 import os, socket, subprocess, sys, time
 

@@ -35,7 +35,7 @@ def code_of(path):
     return text.split('\n')
 
 
-# STYLE.md section 2 and the order base < conf, mail, io, map < auth, drac, store < serve.
+# ARCHITECTURE.md section 1, and the order base < conf, mail, io, map < auth, drac, store < serve.
 FLOOR = {'base'}
 MIDDLE = {'conf', 'mail', 'io', 'map'}
 UPPER = {'auth', 'drac', 'store'}
@@ -54,7 +54,7 @@ def includes(path):
 
 
 def layers():
-    """Includes point downward in STYLE.md section 2; common/ includes no daemon, a daemon no other daemon."""
+    """Includes point upward in the list of ARCHITECTURE.md section 1; common/ includes no daemon, a daemon no other daemon."""
     for path in c_files('common'):
         own = path.split('/')[1]
         for number, name in includes(path):
@@ -62,7 +62,7 @@ def layers():
             if '/' not in name:
                 yield path, number, f'an include carries its folder: "{name}"'
             elif folder not in LAYERS.get(own, COMMON):
-                yield path, number, f'common/{own} may not include {folder}/ (STYLE.md section 2)'
+                yield path, number, f'common/{own} may not include {folder}/'
     for daemon, parts in DAEMONS.items():
         for path in c_files(daemon):
             for number, name in includes(path):
@@ -101,7 +101,7 @@ def banned_calls():
 
 
 def time_is_a_parameter():
-    """Only base/clock.c asks the system for the time (STYLE.md section 10)."""
+    """Only base/clock.c asks the system for the time."""
     for path in c_files('common', 'smtpd', 'pop3d', 'imapd', 'dracd', 'admin'):
         if path == 'common/base/clock.c':
             continue

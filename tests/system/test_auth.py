@@ -160,7 +160,7 @@ def test_an_unreadable_password_store_is_a_matter_for_later():
         assert login(door, "u12", "secret"), door
 
 
-# ---- unknown user and wrong password are alike (reliability.md row 28) ----
+# ---- unknown user and wrong password are alike (weaknesses.md row 28) ----
 
 def rank_test(a, b):
     """Mann-Whitney: how likely samples of one kind lie so far apart, and how often a is over b."""

@@ -125,7 +125,7 @@ def test_an_allow_file_that_lets_strangers_register_is_refused():
 
 
 def test_idle_connections_keep_nobody_out():
-    """reliability.md row 40: 1,024 idle connections ended the original's library."""
+    """weaknesses.md row 40: 1,024 idle connections ended the original's library."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     office = lab.Appliance()
     try:

@@ -1,5 +1,5 @@
 """tests/system/test_hostile.py - hostile peers against the running daemons. A test named row_NN proves row NN of the vulnerability table
-(reliability.md 2.2): clear answer, one log line, flat memory, and the next honest client is served.
+(tests/weaknesses.md): clear answer, one log line, flat memory, and the next honest client is served.
 """
 import base64, itertools, os, re, select, socket, ssl, statistics, struct, time
 

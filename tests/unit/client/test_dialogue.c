@@ -159,7 +159,7 @@ static void test_starttls_forgets_and_says_ehlo_again(void **state)
 	end(&r);
 }
 
-/* reliability.md row 5 */
+/* weaknesses.md row 5 */
 static void test_octets_behind_the_220(void **state)
 {
 	struct run r;
@@ -280,7 +280,7 @@ static void test_what_it_heard_before_the_end(void **state)
 	}
 }
 
-/* reliability.md row 15: whatever it says, the message waits and the words say what it was. */
+/* weaknesses.md row 15: whatever it says, the message waits and the words say what it was. */
 static void test_nonsense_defers(void **state)
 {
 	static const char *const nonsense[] = { "S: hello", "S: 5.7.2", "S: 999 x", "S: 250-a\nS: 450 b" };

@@ -1,5 +1,5 @@
 /*
- * Replies of strange servers: whole, octet by octet, and hostile (reliability.md row 15).
+ * Replies of strange servers: whole, octet by octet, and hostile (weaknesses.md row 15).
  */
 #include <setjmp.h>
 #include <stdarg.h>

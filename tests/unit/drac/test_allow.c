@@ -1,5 +1,5 @@
 /*
- * The allow file: drac.md 1.5.
+ * The allow file, as the original read it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

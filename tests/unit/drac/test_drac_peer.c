@@ -245,7 +245,7 @@ static void versions_1_and_2(void **state)
 	assert_true(slice_eq(buf_view(&b), encode((xdrproc_t)xdr_peer2_add_args, &six)));
 	for (size_t i = 0; i < 16; i++) {
 		char hex[3] = { two[2 * (i % 16)], two[2 * (i % 16) + 1], 0 };
-		assert_int_equal((uint8_t)b.p[i], (uint8_t)strtoul(hex, NULL, 16));     /* drac.md 1.2 */
+		assert_int_equal((uint8_t)b.p[i], (uint8_t)strtoul(hex, NULL, 16));
 	}
 	assert_int_equal(drac2_args_read(buf_view(&b), &got), 0);
 	assert_true(net_addr_eq(&got, &a6));

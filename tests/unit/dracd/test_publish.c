@@ -39,7 +39,7 @@ static void published_file_is_the_originals(void **state)
 	assert_int_equal(publish_write(t, path, PUBLISH_PLAIN, &e), 0);
 	snprintf(cmd, sizeof(cmd), "db5.3_dump -p %s && db5.3_verify %s", path, path);
 	if (system("command -v db5.3_dump >/dev/null") == 0) {
-		FILE *f = popen(cmd, "r");                                /* drac.md 1.6 */
+		FILE *f = popen(cmd, "r");
 		size_t n = fread(line, 1, sizeof(line) - 1, f);
 		line[n] = '\0';
 		pclose(f);
@@ -74,7 +74,7 @@ static void published_file_is_the_originals(void **state)
 }
 
 /*
- * Damage: reliability.md row 39. What smtpd reads from a file with one bit that flipped, or cut off anywhere, is right, or nothing, or an error.
+ * Damage: weaknesses.md row 39. What smtpd reads from a file with one bit that flipped, or cut off anywhere, is right, or nothing, or an error.
  */
 
 static unsigned char *read_whole(const char *path, size_t *n_out)

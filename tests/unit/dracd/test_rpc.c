@@ -69,7 +69,7 @@ static void bytes_of_versions_1_and_2(void **state)
 	struct net_addr a = addr_of("192.0.2.77"), a6 = addr_of("2001:db8::ff80");
 
 	(void)state;
-	expect(c, &local, CALL1 "c000024d", ACCEPTED "00000000" "00000000");          /* drac.md 1.2 */
+	expect(c, &local, CALL1 "c000024d", ACCEPTED "00000000" "00000000");
 	assert_int_equal(core_query(c, &a, at(0), &e), DRAC3_OK);
 	assert_true(e.n == 1 && e.vouchers[0].who.user.n == 0 && slice_eqs(e.vouchers[0].who.service, "v1") && slice_eqs(e.vouchers[0].who.host, "127.0.0.1"));
 	expect(c, &local, CALL2 V6, ACCEPTED "00000000" "00000000");
@@ -110,7 +110,7 @@ static void heads_that_are_wrong(void **state)
 	conf_free(&s);
 }
 
-/* drac.md section 5: calls cut off anywhere, after a good one, store nothing that was not said. */
+
 static void short_datagrams_store_nothing(void **state)
 {
 	struct settings *s;

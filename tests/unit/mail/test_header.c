@@ -205,7 +205,7 @@ static void address_lists(void **state UNUSED)
 	buf_done(&out);
 }
 
-/* reliability.md row 12: no text makes it slow, and the list has an end. */
+/* weaknesses.md row 12: no text makes it slow, and the list has an end. */
 static void address_lists_are_linear(void **state UNUSED)
 {
 	static const char *const units[] = { "(", "<", "\\", "\"", ",", "a@b,", "x:", ";", "<@", "((a)", "[", "a@b(", "@", "<>" };

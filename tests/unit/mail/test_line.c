@@ -88,7 +88,7 @@ static void unstuffs_in_pieces_of_any_size(void **state UNUSED)
 	buf_done(&out);
 }
 
-/* reliability.md row 1: every mix of CR, LF, CRLF and NUL around a dot. None but CRLF.CRLF may end the message. */
+/* weaknesses.md row 1: every mix of CR, LF, CRLF and NUL around a dot. None but CRLF.CRLF may end the message. */
 static void no_other_end_of_data_is_one(void **state UNUSED)
 {
 	static const struct { struct slice shape; int bad; } shapes[] = {

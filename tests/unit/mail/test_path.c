@@ -172,7 +172,7 @@ static void sizes_are_bounded(void **state UNUSED)
 	assert_string_equal(why, "the domain is longer than 255 octets");
 }
 
-/* reliability.md row 11: every octet at every place of an address; no slice may point outside. */
+/* weaknesses.md row 11: every octet at every place of an address; no slice may point outside. */
 static void every_octet_everywhere(void **state UNUSED)
 {
 	static const char *const seeds[] = { "<a@b.c>", "<\"a b\"@[192.0.2.1]>", "<@r:a@b>", "<>" };

@@ -1,5 +1,5 @@
 /*
- * The text of notifications: RFC 3464's fields, and nothing that a peer can smuggle into them (reliability.md row 46).
+ * The text of notifications: RFC 3464's fields, and nothing that a peer can smuggle into them (weaknesses.md row 46).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /*
- * The access map against smtp.md 2.1, which was watched on a running sendmail 8.17.
+ * The access map against what was watched on a running sendmail 8.17.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -430,7 +430,7 @@ static void test_long_message(void **state)
 	conf_free(&s);
 }
 
-/* reliability.md row 10: 100 MB without a line end; what is kept stays small, and the client is told. */
+/* weaknesses.md row 10: 100 MB without a line end; what is kept stays small, and the client is told. */
 static void test_endless_line(void **state)
 {
 	struct settings *s = settings((const char *const[]){ "myhostname=mx.office.test", NULL });
