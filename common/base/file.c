@@ -54,15 +54,20 @@ static int write_and_sync(int fd, struct slice content, mode_t mode)
 
 int file_sync_directory_of(const char *path)
 {
-	char *dir = mem_str(path), *slash = strrchr(dir, '/');
+	char dir[PATH_MAX], *slash;
 	int fd, rc;
 
+	if (strlen(path) >= sizeof(dir)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(dir, path, strlen(path) + 1);
+	slash = strrchr(dir, '/');
 	if (slash == dir)
 		slash[1] = '\0';
 	else if (slash != NULL)
 		*slash = '\0';
 	fd = open(slash == NULL ? "." : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(dir);
 	if (fd < 0)
 		return -1;
 	rc = fsync(fd);

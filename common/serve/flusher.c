@@ -21,7 +21,7 @@ struct flusher {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	bool busy;                                                    /* the loop's */
-	bool has_job, stop;                                           /* under the lock */
+	bool has_begun, has_job, stop;                                         /* under the lock */
 	void (*work)(void *ctx);
 	void (*done)(void *ctx);
 	void *ctx;
@@ -33,6 +33,8 @@ static void *flusher_thread(void *arg)
 	const uint64_t one = 1;
 
 	pthread_mutex_lock(&f->lock);
+	f->has_begun = true;
+	pthread_cond_broadcast(&f->more);
 	while (!f->stop) {
 		if (!f->has_job) {
 			pthread_cond_wait(&f->more, &f->lock);
@@ -79,6 +81,10 @@ struct flusher *flusher_new(struct loop *l)
 	if (pthread_create(&f->thread, NULL, flusher_thread, f) != 0)
 		log_fatal("cannot start the flusher thread");
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_mutex_lock(&f->lock);
+	while (!f->has_begun)
+		pthread_cond_wait(&f->more, &f->lock);
+	pthread_mutex_unlock(&f->lock);
 	return f;
 }
 
