@@ -142,7 +142,8 @@ static struct shared *map_file(const char *path, struct err *e)
 
 	if (fd >= 0 && flock(fd, LOCK_EX) == 0) {
 		size = lseek(fd, 0, SEEK_END);
-		if (size == (off_t)sizeof(*m) || (ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)sizeof(*m)) == 0))
+		/* All of it for real: where the file system is full, a page without a block would end the process with SIGBUS in the middle of a login. */
+		if ((size == (off_t)sizeof(*m) || ftruncate(fd, 0) == 0) && (errno = posix_fallocate(fd, 0, (off_t)sizeof(*m))) == 0)
 			m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (m != MAP_FAILED && size != (off_t)sizeof(*m))
 			text_random(m->salt, sizeof(m->salt));
