@@ -331,7 +331,7 @@ unsigned core_revoke(struct core *c, const struct net_addr *addr, struct slice u
 	unsigned n = table_revoke(c->table, addr, user, NULL, NULL);
 	struct drac_event ev = { .kind = DRAC_EV_REVOKE, .addr = *addr, .who = { .user = user }, .expires = (uint64_t)now.wall_s };
 
-	graves_add(c->graves, addr, user, now.wall_s, now.wall_s);
+	graves_add(c->graves, addr, user, 0, now.wall_s, now.wall_s);
 	/* Told and written even when nothing was there: a peer may have it. */
 	event(c, &ev);
 	if (c->journal != NULL)
@@ -348,8 +348,7 @@ unsigned core_flush(struct core *c, struct table_time now)
 	struct drac_event ev = { .kind = DRAC_EV_FLUSH, .expires = (uint64_t)now.wall_s };
 	unsigned n = table_flush(c->table);
 
-	graves_add(c->graves, &every, SLICE_NONE, now.wall_s, now.wall_s);
-
+	graves_add(c->graves, &every, SLICE_NONE, 0, now.wall_s, now.wall_s);
 	event(c, &ev);
 	if (c->journal != NULL)
 		journal_flush(c->journal);
@@ -424,7 +423,7 @@ static void replicate_grant(struct core *c, const struct drac_event *ev, uint32_
 	bool is_known;
 	int64_t login = at_most((int64_t)ev->login, now.wall_s), expires = (int64_t)ev->expires;
 
-	if (ev->addr.len == 0 || allow_has(c->never, &ev->addr) || is_covered(c, &ev->addr) || graves_hold(c->graves, &ev->addr, who.user, login))
+	if (ev->addr.len == 0 || allow_has(c->never, &ev->addr) || is_covered(c, &ev->addr) || graves_hold(c->graves, &ev->addr, who.user, origin, login))
 		return;
 	who.flags = (who.flags & (DRAC_WHO_TLS | DRAC_WHO_PROXIED | DRAC_WHO_RENEWAL | DRAC_WHO_TRUSTED)) | DRAC_WHO_REPLICATED | origin << ORIGIN_SHIFT;
 	is_known = table_find(c->table, &ev->addr, &who, now, &have);
@@ -457,10 +456,10 @@ static void on_gone(void *ctx, const struct net_addr *addr, struct slice user)
 }
 
 /* Who logged in after it was said is not meant. Where its time is not known it is now. */
-static void replicate_revoke(struct core *c, const struct net_addr *addr, struct slice user, int64_t said, struct table_time now)
+static void replicate_revoke(struct core *c, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t said, struct table_time now)
 {
 	said = said == 0 ? now.wall_s : at_most(said, now.wall_s);
-	graves_add(c->graves, addr, user, said, now.wall_s);
+	graves_add(c->graves, addr, user, origin, said, now.wall_s);
 	c->stats[STAT_REVOKED] += table_revoke_until(c->table, addr, user, said, on_gone, c);
 }
 
@@ -474,9 +473,9 @@ void core_replicate(struct core *c, const struct drac_event *ev, uint32_t origin
 	if (ev->kind == DRAC_EV_GRANT)
 		replicate_grant(c, ev, origin, now);
 	else if (ev->kind == DRAC_EV_REVOKE && (ev->addr.len != 0 || ev->who.user.n != 0))
-		replicate_revoke(c, &ev->addr, ev->who.user, (int64_t)ev->expires, now);
+		replicate_revoke(c, &ev->addr, ev->who.user, origin, (int64_t)ev->expires, now);
 	else if (ev->kind == DRAC_EV_FLUSH)
-		replicate_revoke(c, &every, SLICE_NONE, (int64_t)ev->expires, now);
+		replicate_revoke(c, &every, SLICE_NONE, origin, (int64_t)ev->expires, now);
 }
 
 unsigned core_drop(struct core *c, const struct net_addr *addr, struct slice user)

@@ -14,6 +14,7 @@
 struct grave {
 	struct list_node node;                                        /* oldest first */
 	int64_t at_s;
+	uint32_t origin;
 	size_t key_n;
 	char key[];
 };
@@ -86,7 +87,7 @@ static void make_room(struct graves *g, int64_t now_s)
 	}
 }
 
-void graves_add(struct graves *g, const struct net_addr *addr, struct slice user, int64_t at_s, int64_t now_s)
+void graves_add(struct graves *g, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t at_s, int64_t now_s)
 {
 	struct key k;
 	struct slice key = key_of(&k, addr, user);
@@ -99,6 +100,7 @@ void graves_add(struct graves *g, const struct net_addr *addr, struct slice user
 	make_room(g, now_s);
 	v = mem_new(sizeof(*v) + key.n);
 	v->at_s = at_s;
+	v->origin = origin;
 	v->key_n = key.n;
 	memcpy(v->key, key.p, key.n);
 	list_append(&g->all, &v->node);
@@ -106,17 +108,18 @@ void graves_add(struct graves *g, const struct net_addr *addr, struct slice user
 	g->n++;
 }
 
-static bool holds(const struct graves *g, const struct net_addr *addr, struct slice user, int64_t login_s)
+static bool holds(const struct graves *g, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t login_s)
 {
 	struct key k;
 	const struct grave *v = hmap_get(g->by_key, key_of(&k, addr, user));
 
-	return v != NULL && login_s < v->at_s;
+	return v != NULL && (login_s < v->at_s || (login_s == v->at_s && origin != v->origin));
 }
 
-bool graves_hold(const struct graves *g, const struct net_addr *addr, struct slice user, int64_t login_s)
+bool graves_hold(const struct graves *g, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t login_s)
 {
 	static const struct net_addr every = { .len = 0 };
 
-	return holds(g, addr, user, login_s) || holds(g, addr, SLICE_NONE, login_s) || holds(g, &every, user, login_s) || holds(g, &every, SLICE_NONE, login_s);
+	return holds(g, addr, user, origin, login_s) || holds(g, addr, SLICE_NONE, origin, login_s) || holds(g, &every, user, origin, login_s) ||
+	       holds(g, &every, SLICE_NONE, origin, login_s);
 }

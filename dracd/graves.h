@@ -15,10 +15,11 @@ struct graves;
 struct graves *graves_new(int64_t keep_s);
 void graves_free(struct graves **g);
 
-/* As in a REVOKE: addr with len 0 is every address, an empty user every user; both: a FLUSH. */
-void graves_add(struct graves *g, const struct net_addr *addr, struct slice user, int64_t at_s, int64_t now_s);
-/* Was a login of that time (0: not known) revoked since? A login of the same second counts as later. */
-bool graves_hold(const struct graves *g, const struct net_addr *addr, struct slice user, int64_t login_s);
+/* As in a REVOKE: addr with len 0 is every address, an empty user every user; both: a FLUSH. origin: who said so, core_origin(), 0 for us. */
+void graves_add(struct graves *g, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t at_s, int64_t now_s);
+/* Was a login of that time (0: not known), told by origin, revoked since? In the same second it counts as later only where origin revoked it: the order of what
+   one host says is known, of two hosts the revocation prevails. */
+bool graves_hold(const struct graves *g, const struct net_addr *addr, struct slice user, uint32_t origin, int64_t login_s);
 size_t graves_count(const struct graves *g);
 
 #endif

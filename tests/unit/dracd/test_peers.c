@@ -258,22 +258,24 @@ static void graves_are_bounded(void **state)
 	char user[32];
 
 	(void)state;
-	graves_add(g, &a, SLICE("u1"), 50, 50);
-	assert_true(graves_hold(g, &a, SLICE("u1"), 49));
-	assert_true(graves_hold(g, &a, SLICE("u1"), 0));
-	assert_false(graves_hold(g, &a, SLICE("u1"), 50));                /* the login of that second came after it */
-	assert_false(graves_hold(g, &a, SLICE("u2"), 49));
-	graves_add(g, &a, SLICE("u1"), 40, 60);                           /* an older word changes nothing */
-	assert_true(graves_hold(g, &a, SLICE("u1"), 49));
+	graves_add(g, &a, SLICE("u1"), 1, 50, 50);
+	assert_true(graves_hold(g, &a, SLICE("u1"), 1, 49));
+	assert_true(graves_hold(g, &a, SLICE("u1"), 1, 0));
+	assert_false(graves_hold(g, &a, SLICE("u1"), 1, 50));             /* the login of that second came after it: the host says both in order */
+	assert_true(graves_hold(g, &a, SLICE("u1"), 2, 50));              /* that of another host may have been before */
+	assert_false(graves_hold(g, &a, SLICE("u1"), 2, 51));
+	assert_false(graves_hold(g, &a, SLICE("u2"), 1, 49));
+	graves_add(g, &a, SLICE("u1"), 1, 40, 60);                           /* an older word changes nothing */
+	assert_true(graves_hold(g, &a, SLICE("u1"), 1, 49));
 	for (unsigned i = 0; i < GRAVES_MAX + 10; i++) {
 		snprintf(user, sizeof(user), "n%u", i);
-		graves_add(g, &none, slice_of(user), 70, 70);
+		graves_add(g, &none, slice_of(user), 1, 70, 70);
 	}
 	assert_int_equal(graves_count(g), GRAVES_MAX);
-	assert_false(graves_hold(g, &a, SLICE("u1"), 49));                /* the oldest made room */
-	graves_add(g, &none, SLICE_NONE, 171, 171);                       /* and what no login can be older than is gone */
+	assert_false(graves_hold(g, &a, SLICE("u1"), 1, 49));                /* the oldest made room */
+	graves_add(g, &none, SLICE_NONE, 1, 171, 171);                       /* and what no login can be older than is gone */
 	assert_int_equal(graves_count(g), 1);
-	assert_true(graves_hold(g, &a, SLICE("u1"), 170));
+	assert_true(graves_hold(g, &a, SLICE("u1"), 1, 170));
 	graves_free(&g);
 }
 
