@@ -1,3 +1,4 @@
+# not under sanitizers: the recording disk is slow enough without
 """tests/crash/test_mailbox_power.py - power cuts under mailboxes: APPEND, COPY, MOVE, STORE, EXPUNGE, POP3 QUIT, folders, folds; on ext4, XFS and btrfs.
 
 A client works through the real imapd and pop3d on a recording disk. For each image that a cut could have left (unflushed writes dropped, kept in part,

@@ -1,3 +1,4 @@
+# not under sanitizers: it measures time
 """tests/crash/test_restart.py - kill -9 of everything with much mail waiting: the next message is acknowledged at once, and nothing is lost or doubled.
 
 RESTART_MESSAGES=2000 is the default. The time is printed; it fails only where it is far off, since the machine may be busy.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# not under sanitizers: the policy itself runs under them in the unit tests
 """The access map, relay-domains and local-host-names beside sendmail's: the same random maps and questions to both, the same verdicts.
 
 sendmail runs as Debian ships it (anchors.py), in -bt mode: check_relay, check_mail and check_rcpt of its own cf/m4, no network. POSTHOUSE_ACCESS_MAPS=N

@@ -1,3 +1,4 @@
+# not under sanitizers: a child forked beside a thread can hang in ASan's own locks; test_drac_fuzz.py is the one for it
 """tests/system/test_drac_disk.py - dracd's files: kill -9 under load, a full disk, a directory that may not be written, and the log of it all.
 
 drac_table lies on a tmpfs of 3 MB in a mount namespace of its own.

@@ -1,3 +1,4 @@
+# not under sanitizers: it waits more than it works
 """tests/system/test_drac_renewal.py - a grant lives as long as the session that made it is in use, and no longer (serve/renew.h).
 
 All sessions of a test run side by side, each from an address of its own in 127/8, so that their lifetimes pass at once.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# not under sanitizers: other people's programs are what it runs
 """Ours and theirs: the files of makemap beside those of sendmail's makemap, and each other's maps read by each other (sendmail, Postfix)."""
 import os, shutil, subprocess, tempfile
 

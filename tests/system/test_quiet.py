@@ -1,3 +1,4 @@
+# not under sanitizers: it measures processor time
 """tests/system/test_quiet.py - who says nothing costs nothing: clients that are greeted and then silent, in every door and at every step, take no processor time."""
 import os, socket, time
 
