@@ -3,7 +3,7 @@
 gsasl (libgsasl and GnuTLS) is the mail program; where it can't go (TLS from the first octet, other bindings) the SCRAM client below speaks over OpenSSL's
 s_client, which tells the keying material of tls-exporter, or over Python's ssl, which tells tls-unique.
 """
-import atexit, base64, contextlib, hashlib, hmac, os, re, shutil, socket, ssl, subprocess, tempfile, threading
+import atexit, base64, contextlib, hashlib, hmac, os, re, select, shutil, socket, ssl, subprocess, tempfile, threading
 
 import lab
 
@@ -231,15 +231,24 @@ class Middle:
                 if line.upper().startswith(b"STARTTLS"):
                     break
             far_tls, near_tls = box().tls_any().wrap_socket(server), self.server_side.wrap_socket(client, server_side=True)
-            threading.Thread(target=self.pump, args=(near_tls, far_tls, b""), daemon=True).start()
-            self.pump(far_tls, near_tls, self.strip)
+            self.pump(near_tls, far_tls)
+            client.close(), server.close()
 
-    def pump(self, source, sink, strip):
-        with contextlib.suppress(OSError):
-            while octets := source.recv(65536):
-                self.said += octets
-                sink.sendall(octets.replace(strip, b"") if strip else octets)
-            sink.shutdown(socket.SHUT_RDWR)
+    def pump(self, near, far):
+        """Both ways in one thread: a TLS session may not be read and written by two."""
+        for s in (near, far):
+            s.setblocking(False)
+        while True:
+            if not near.pending() and not far.pending():
+                select.select([near, far], [], [])
+            for source, sink in ((near, far), (far, near)):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    octets = source.recv(65536)
+                    if not octets:
+                        near.close(), far.close()
+                        return
+                    self.said += octets
+                    sink.sendall(octets.replace(self.strip, b"") if self.strip and source is far else octets)
 
 
 def test_a_man_in_the_middle_is_seen():
