@@ -15,12 +15,18 @@ enum { RESOLVED_MS = 60000, DEAD_MS = 30000, CROWDED_MS = 10000, FORGET_MS = 300
 
 /* ---- what waits ---- */
 
+/* Of a message that moved on: not to a host behind one that nobody has tried for it. */
+static bool may_take(const struct dest_place *at, const struct mail_out *m)
+{
+	return at->start <= m->from && m->from <= at->candidate;
+}
+
 bool dest_has_for(const struct dest *d, const struct dest_place *at)
 {
 	if (at->start == 0 && d->n_waiting > 0)
 		return true;
 	LIST_EACH(n, &d->moved) {
-		if (LIST_OF(n, struct mail_out, node)->from <= at->candidate)
+		if (may_take(at, LIST_OF(n, struct mail_out, node)))
 			return true;
 	}
 	return false;
@@ -33,7 +39,7 @@ struct mail_out *dest_next(struct dest *d, const struct dest_place *at)
 	LIST_EACH_SAFE(moved, &d->moved) {
 		struct mail_out *m = LIST_OF(moved, struct mail_out, node);
 
-		if (m->from <= at->candidate) {
+		if (may_take(at, m)) {
 			list_remove(moved);
 			d->n_moved--;
 			return m;
