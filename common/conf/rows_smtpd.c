@@ -53,7 +53,7 @@ static const struct conf_param rows[] = {
 	CONF_STRING(transport_maps, "mailertable",
 	    "Where mail for a domain goes instead of its MX, in the form of sendmail's mailertable."),
 	CONF_STRING(generic_maps, "genericstable",
-	    "What local addresses become in mail that leaves the office, in the form of sendmail's genericstable."),
+	    "What local addresses become in mail that leaves the office, in the form of sendmail's genericstable. It is read and checked; addresses are not yet changed by it."),
 	CONF_STRING(local_host_names, "local-host-names",
 	    "A file with further names for mydestination, one a line."),
 	CONF_STRING(relay_domains_file, "relay-domains",
