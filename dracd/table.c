@@ -26,11 +26,6 @@ struct table *table_new(const struct table_policy *p)
 	return t;
 }
 
-void table_set_policy(struct table *t, const struct table_policy *p)
-{
-	t->policy = *p;
-}
-
 size_t table_count(const struct table *t)
 {
 	return t->in.ends.n;

@@ -24,7 +24,6 @@ struct table;
 
 struct table *table_new(const struct table_policy *p);
 void table_free(struct table **t);
-void table_set_policy(struct table *t, const struct table_policy *p);
 
 struct table_grant {                                                  /* what a grant did */
 	enum drac_status status;                                      /* OK, LIMITED, NOTFOUND (a renewal of nothing) */

@@ -10,13 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/num.h"
-#include "io/net.h"
 
 #define CHAN_HEAD 4
 #define CHAN_TURN 32                                                  /* messages read in one go, then others have their turn */
@@ -239,23 +237,6 @@ struct chan *chan_new(struct loop *l, int fd, const struct chan_ops *ops, void *
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	loop_fd_add(l, &c->watch, fd, LOOP_READ, chan_on_event, c);
 	return c;
-}
-
-struct chan *chan_connect(struct loop *l, const char *unix_path, const struct chan_ops *ops, void *ctx, struct err *e)
-{
-	struct sockaddr_un un;
-	int fd;
-
-	if (net_unix_addr(unix_path, &un, e) < 0)
-		return NULL;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&un, sizeof(un)) < 0) {
-		err_set(e, err_kind_of(errno), errno, "cannot connect to %s", unix_path);
-		if (fd >= 0)
-			close(fd);
-		return NULL;
-	}
-	return chan_new(l, fd, ops, ctx);
 }
 
 static void chan_drop_backlog(struct chan *c)

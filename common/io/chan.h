@@ -38,8 +38,6 @@ struct chan_ops {
 
 int chan_pair(int fds[2], struct err *e);
 struct chan *chan_new(struct loop *l, int fd, const struct chan_ops *ops, void *ctx);   /* takes over fd */
-/* AF_UNIX, SOCK_SEQPACKET. NULL: nobody listens, or its backlog is full. */
-struct chan *chan_connect(struct loop *l, const char *unix_path, const struct chan_ops *ops, void *ctx, struct err *e);
 void chan_free(struct chan **c);                                      /* also from its own callbacks; what waits unsent is dropped */
 void chan_drain(struct chan *c);                                      /* tells what waits in the socket now, not from the loop; on_msg may not free c then */
 bool chan_is_full(const struct chan *c);

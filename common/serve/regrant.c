@@ -44,11 +44,6 @@ struct regrant *regrant_new(struct loop *l, struct drac_client *drac, const char
 	return r;
 }
 
-size_t regrant_waiting(const struct regrant *r)
-{
-	return r->n;
-}
-
 static void late_free(struct late *g)
 {
 	drac_forget(g->r->drac, g);

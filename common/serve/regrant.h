@@ -17,6 +17,5 @@ struct regrant;
 struct regrant *regrant_new(struct loop *l, struct drac_client *drac, const char *hostname);     /* both borrowed */
 void regrant_free(struct regrant **r);
 void regrant_add(struct regrant *r, const struct auth_login_fact *f); /* copied */
-size_t regrant_waiting(const struct regrant *r);
 
 #endif

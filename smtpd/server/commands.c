@@ -36,13 +36,6 @@ const struct smtp_cmd smtp_cmds[] = {
 const size_t smtp_n_cmds = sizeof(smtp_cmds) / sizeof(smtp_cmds[0]);
 _Static_assert(sizeof(smtp_cmds) / sizeof(smtp_cmds[0]) <= SMTP_CMDS_MAX, "a counter for each row");
 
-void smtp_commands_describe(struct buf *out)
-{
-	for (size_t i = 0; i < smtp_n_cmds; i++)
-		if ((smtp_cmds[i].flags & CMD_HIDDEN) == 0)
-			buf_putf(out, "%s (RFC %s)\n", smtp_cmds[i].help, smtp_cmds[i].rfc);
-}
-
 enum smtp_want smtp_cmd_rset(struct smtp_session *s, struct slice args, struct buf *out)
 {
 	(void)args;

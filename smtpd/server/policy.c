@@ -86,7 +86,6 @@ void policy_warnings(const struct policy *p, struct buf *out)
 }
 
 struct router *policy_router(struct policy *p) { return p->router; }
-const struct settings *policy_settings(const struct policy *p) { return p->s; }
 
 const char *policy_in_mynetworks(const struct policy *p, const struct net_addr *addr)
 {

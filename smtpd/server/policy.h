@@ -21,7 +21,6 @@ int policy_refresh(struct policy *p, struct err *e) WARN_UNUSED;      /* maps th
 unsigned policy_generation(const struct policy *p);                   /* changes when a refresh found other content in a map that matters here */
 void policy_warnings(const struct policy *p, struct buf *out);        /* maps whose newest text is broken: a line each */
 struct router *policy_router(struct policy *p);
-const struct settings *policy_settings(const struct policy *p);
 /* Where mynetworks says so ("posthouse.conf:12"), or NULL. */
 const char *policy_in_mynetworks(const struct policy *p, const struct net_addr *addr);
 

@@ -101,7 +101,4 @@ void smtp_session_timeout(struct smtp_session *s, struct buf *out);
 /* " ehlo=1 mail=2/3 quit=1 commands=4/5": good ones of all, as Postfix writes them, for the disconnect line. */
 void smtp_session_summary(const struct smtp_session *s, struct buf *out);
 
-/* What the manual and HELP print: one "VERB  what it does (RFC section)" a line. */
-void smtp_commands_describe(struct buf *out);
-
 #endif
